@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+# make                 build/ebb
+# make setup           install what is missing (Debian packages by name); nothing when all is there
+# make demo            boot a stock Debian kernel, grow it by 1 GiB and shrink it again
+# make check           every test; the last line counts them
+# make bench           ratios against peers, a table and build/bench.json
+# make SAN=address,undefined | SAN=thread | COV=1 | CC=clang | V=1    variants, in build/<variant>/
+
+ARCH    ?= $(shell uname -m)
+PREFIX  ?= /usr/local
+CFLAGS  ?= -O2 -g
+
+comma   := ,
+VARIANT := $(ARCH)-$(notdir $(firstword $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(COV),-cov)
+B       := build/$(VARIANT)
+Q       := $(if $(V),,@)
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+        -Wpointer-arith -Wundef -Werror
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fPIE \
+          $(if $(SAN),,$(if $(findstring -O0,$(CFLAGS)),,-D_FORTIFY_SOURCE=2)) \
+          $(if $(filter x86_64,$(ARCH)),-fcf-protection)
+# What the user passes in CPPFLAGS, CFLAGS and LDFLAGS comes last and is never changed.
+ALL_CFLAGS  = -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) -pthread -MMD -MP \
+              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+              $(if $(COV),--coverage) $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pthread -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) \
+              $(if $(COV),--coverage) $(LDFLAGS)
+LIBS := -ljson-c -lfdt
+
+# Folders in the order of their layers. Everything but main.c goes into an archive, so that a test
+# links what it uses.
+LIB_DIRS := vmm/base vmm/memory virtio devices loader vmm/kvm vmm/kvm/$(ARCH) vmm/control vmm/policy
+LIB_SRC  := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)) $(filter-out vmm/main.c,$(wildcard vmm/*.c))
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT_LIB := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+UNIT     := $(UNIT_SRC:%.c=$(B)/%)
+HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/rig/*.c tests/lib/*.c tests/bench/*.c))
+HEADERS  := $(foreach d,$(LIB_DIRS) vmm tests/unit,$(wildcard $(d)/*.h))
+objs      = $(patsubst %.c,$(B)/%.o,$(1))
+
+all: build/ebb
+
+# build/ebb is the plain variant; the others are reached by their folder.
+build/ebb: $(B)/ebb
+	$(Q)cp $< $@.tmp && mv $@.tmp $@
+
+$(B)/ebb: $(call objs,vmm/main.c) $(B)/libebb.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(LIBS) -o $@
+
+$(B)/libebb.a: $(call objs,$(LIB_SRC))
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/%.o: %.c
+	@echo "  CC    $<"; mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+# Criterion brings main(); one binary per test file.
+$(UNIT): $(B)/%: $(B)/%.o $(call objs,$(UNIT_LIB)) $(B)/libebb.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(LIBS) -lcriterion -o $@
+
+# Small stand-alone programs that the tests use.
+$(HELPERS): %: %.o
+	@echo "  LD    $@"
+	$(Q)$(CC) $^ $(ALL_LDFLAGS) -o $@
+
+unit: $(UNIT)
+helpers: $(HELPERS)
+
+include guests/guests.mk
+
+# Each header must compile on its own, twice.
+$(B)/%.h.ok: %.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MF $@.d -MT $@ -include $< -include $< -c -x c /dev/null -o $@
+
+check-headers: $(HEADERS:%=$(B)/%.ok)
+check-layers:
+	$(Q)tests/check_layers
+
+# Everything but vmm/kvm/x86_64 also compiles for aarch64, so that the layers stay honest.
+CROSS := aarch64-linux-gnu-gcc
+check-aarch64:
+	$(Q)$(MAKE) --no-print-directory ARCH=aarch64 CC=$(CROSS) \
+		CPPFLAGS='-idirafter /usr/include' compile-only
+compile-only: $(call objs,$(filter-out vmm/kvm/x86_64/%,$(LIB_SRC)) vmm/main.c)
+
+setup:
+	$(Q)tests/setup
+
+check: setup
+	$(Q)$(MAKE) --no-print-directory build-all
+	$(Q)tests/run
+
+# What `check` and `demo` need, built before anything runs.
+build-all: all unit helpers guests check-headers check-layers check-aarch64
+
+demo: setup
+	$(Q)$(MAKE) --no-print-directory all helpers
+	$(Q)tests/demo
+
+bench: setup
+	$(Q)$(MAKE) --no-print-directory all helpers guests
+	$(Q)tests/bench/run
+
+install: all
+	install -D -m 0755 build/ebb "$(DESTDIR)$(PREFIX)/bin/ebb"
+
+# A look at the longest files; a report, never a failure.
+sizes:
+	$(Q)wc -l $(LIB_SRC) vmm/main.c | sort -rn | head -20
+
+clean:
+	rm -rf build
+
+.PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check build-all \
+        demo bench install sizes clean
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

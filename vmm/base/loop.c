@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop.c - epoll, timers and the device lock. */
+#include "vmm/base/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+
+#include "vmm/base/clock.h"
+#include "vmm/base/log.h"
+
+/* One watched descriptor. Removed entries wait in `dead` until the current batch is done. */
+struct watch {
+	int fd;
+	bool removed;
+	loop_fd_fn fn;
+	void *ctx;
+	struct watch *next;
+};
+
+struct loop {
+	int epoll_fd;
+	bool stopping;
+	pthread_mutex_t lock;
+	struct watch *watches, *dead;
+	struct loop_timer *timers; /* sorted by at_ns */
+};
+
+int loop_new(struct loop **out)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return fail(-ENOMEM, "main loop");
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0) {
+		free(loop);
+		return fail(-errno, "epoll_create1");
+	}
+	pthread_mutex_init(&loop->lock, NULL);
+	*out = loop;
+	return 0;
+}
+
+static void free_list(struct watch **list)
+{
+	while (*list) {
+		struct watch *w = *list;
+
+		*list = w->next;
+		free(w);
+	}
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	free_list(&loop->watches);
+	free_list(&loop->dead);
+	close(loop->epoll_fd);
+	pthread_mutex_destroy(&loop->lock);
+	free(loop);
+}
+
+static struct watch *find(struct loop *loop, int fd)
+{
+	for (struct watch *w = loop->watches; w; w = w->next)
+		if (w->fd == fd)
+			return w;
+	return NULL;
+}
+
+int loop_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *ctx)
+{
+	struct watch *w;
+
+	if (find(loop, fd))
+		return -EEXIST;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return fail(-ENOMEM, "main loop");
+	*w = (struct watch){ .fd = fd, .fn = fn, .ctx = ctx, .next = loop->watches };
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd,
+		      &(struct epoll_event){ .events = events, .data.ptr = w })) {
+		free(w);
+		return -errno; /* EPERM: a regular file; the caller knows what that means */
+	}
+	loop->watches = w;
+	return 0;
+}
+
+void loop_modify(struct loop *loop, int fd, uint32_t events)
+{
+	struct watch *w = find(loop, fd);
+	int r;
+
+	assert(w);
+	r = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd,
+		      &(struct epoll_event){ .events = events, .data.ptr = w });
+	assert(!r);
+	(void)r;
+}
+
+void loop_remove(struct loop *loop, int fd)
+{
+	for (struct watch **p = &loop->watches; *p; p = &(*p)->next) {
+		struct watch *w = *p;
+
+		if (w->fd != fd)
+			continue;
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		*p = w->next;
+		w->removed = true;
+		w->next = loop->dead;
+		loop->dead = w;
+		return;
+	}
+}
+
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
+{
+	for (struct loop_timer **p = &loop->timers; *p; p = &(*p)->next) {
+		if (*p == timer) {
+			*p = timer->next;
+			break;
+		}
+	}
+	timer->at_ns = 0;
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns)
+{
+	struct loop_timer **p = &loop->timers;
+
+	assert(timer->fn);
+	loop_timer_cancel(loop, timer);
+	timer->at_ns = at_ns ? at_ns : 1;
+	while (*p && (*p)->at_ns <= timer->at_ns)
+		p = &(*p)->next;
+	timer->next = *p;
+	*p = timer;
+}
+
+static int next_timeout_ms(const struct loop *loop)
+{
+	uint64_t now, ms;
+
+	if (!loop->timers)
+		return -1;
+	now = clock_ns();
+	if (loop->timers->at_ns <= now)
+		return 0;
+	ms = (loop->timers->at_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+	return (int)min_u64(ms, INT_MAX);
+}
+
+static void run_timers(struct loop *loop)
+{
+	uint64_t now = clock_ns();
+
+	while (loop->timers && loop->timers->at_ns <= now && !loop->stopping) {
+		struct loop_timer *t = loop->timers;
+
+		loop->timers = t->next;
+		t->at_ns = 0;
+		t->fn(t->ctx);
+	}
+}
+
+int loop_run(struct loop *loop)
+{
+	struct epoll_event events[32];
+
+	loop->stopping = false;
+	while (!loop->stopping) {
+		int n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events),
+				   next_timeout_ms(loop));
+
+		if (n < 0 && errno != EINTR)
+			return fail(-errno, "epoll_wait");
+		loop_lock(loop);
+		for (int i = 0; i < n && !loop->stopping; i++) {
+			struct watch *w = events[i].data.ptr;
+
+			if (!w->removed)
+				w->fn(w->ctx, events[i].events);
+		}
+		run_timers(loop);
+		free_list(&loop->dead);
+		loop_unlock(loop);
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *loop) { loop->stopping = true; }
+
+void loop_lock(struct loop *loop) { pthread_mutex_lock(&loop->lock); }
+
+void loop_unlock(struct loop *loop) { pthread_mutex_unlock(&loop->lock); }

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * loop.h - the main loop: descriptors, timers, and the one device lock.
+ * Callbacks run on the loop's thread with the device lock held. A vCPU thread takes the lock
+ * around one bus access. All calls but loop_lock/unlock/post_stop belong to the loop's thread
+ * (or to the time before it runs).
+ */
+#ifndef EBB_BASE_LOOP_H
+#define EBB_BASE_LOOP_H
+
+#include "vmm/base/types.h"
+
+struct loop;
+
+/* EVENTS as in epoll_event. */
+typedef void (*loop_fd_fn)(void *ctx, uint32_t events);
+typedef void (*loop_timer_fn)(void *ctx);
+
+int must_check loop_new(struct loop **out);
+void loop_free(struct loop *loop);
+
+/* Watches FD for EVENTS (EPOLLIN, EPOLLOUT). -EEXIST when it is watched already. FD stays the caller's. */
+int must_check loop_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *ctx);
+void loop_modify(struct loop *loop, int fd, uint32_t events);
+/* No callback of FD runs after this, not even one already reported. Unknown FD: no effect. */
+void loop_remove(struct loop *loop, int fd);
+
+/* A one-shot timer, embedded in its user. Zeroed memory is an unarmed timer. */
+struct loop_timer {
+	loop_timer_fn fn;
+	void *ctx;
+	uint64_t at_ns; /* monotonic; 0: unarmed */
+	struct loop_timer *next;
+};
+/* (Re)arms TIMER for the monotonic time AT_NS; one in the past fires on the next turn. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns);
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+
+/* Runs until loop_stop() or until a host error (-errno, logged). */
+int must_check loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+void loop_lock(struct loop *loop);
+void loop_unlock(struct loop *loop);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guest_mem.c - the only doors to guest memory. */
+#include "vmm/memory/guest_mem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+int gm_add(struct guest_mem *gm, gpa_t base, uint64_t bytes, struct ram *ram, uint64_t ram_offset,
+	   const struct blocks *blocks)
+{
+	assert(!gm->frozen && bytes && base.v + (bytes - 1) >= base.v);
+	assert(range_inside(ram_offset, bytes, 0, ram->bytes));
+	for (unsigned int i = 0; i < gm->nr_regions; i++) {
+		const struct gm_region *r = &gm->regions[i];
+
+		if (base.v <= r->base.v + (r->bytes - 1) && r->base.v <= base.v + (bytes - 1))
+			return -EEXIST;
+	}
+	if (gm->nr_regions == GM_MAX_REGIONS)
+		return -ENOSPC;
+	gm->regions[gm->nr_regions++] =
+		(struct gm_region){ base, bytes, ram, ram_offset, blocks };
+	return 0;
+}
+
+void gm_freeze(struct guest_mem *gm) { gm->frozen = true; }
+
+/* Stays in this file: the host address of a range that exists as a whole, or NULL. */
+static char *host_of(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
+{
+	for (unsigned int i = 0; i < gm->nr_regions; i++) {
+		const struct gm_region *r = &gm->regions[i];
+
+		if (!range_inside(at.v, bytes, r->base.v, r->bytes) || at.v - r->base.v == r->bytes)
+			continue;
+		if (r->blocks && !blocks_bytes_plugged(r->blocks, at.v - r->base.v, bytes))
+			return NULL;
+		return (char *)r->ram->host + r->ram_offset + (at.v - r->base.v);
+	}
+	return NULL;
+}
+
+int gm_read(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes)
+{
+	const char *host = host_of(gm, at, bytes);
+
+	if (!host)
+		return -EFAULT;
+	memcpy(dst, host, bytes);
+	return 0;
+}
+
+int gm_write(const struct guest_mem *gm, gpa_t at, const void *src, size_t bytes)
+{
+	char *host = host_of(gm, at, bytes);
+
+	if (!host)
+		return -EFAULT;
+	memcpy(host, src, bytes);
+	return 0;
+}
+
+int gm_zero(const struct guest_mem *gm, gpa_t at, size_t bytes)
+{
+	char *host = host_of(gm, at, bytes);
+
+	if (!host)
+		return -EFAULT;
+	memset(host, 0, bytes);
+	return 0;
+}
+
+int gm_load_le16(const struct guest_mem *gm, gpa_t at, uint16_t *value)
+{
+	const void *host = is_aligned(at.v, 2) ? host_of(gm, at, 2) : NULL;
+
+	if (!host)
+		return -EFAULT;
+	/* Pairs with the driver's barrier before it published the index. */
+	*value = le16toh(__atomic_load_n((const uint16_t *)host, __ATOMIC_ACQUIRE));
+	return 0;
+}
+
+int gm_store_le16(const struct guest_mem *gm, gpa_t at, uint16_t value)
+{
+	void *host = is_aligned(at.v, 2) ? host_of(gm, at, 2) : NULL;
+
+	if (!host)
+		return -EFAULT;
+	/* Pairs with the driver's barrier after it read the index. */
+	__atomic_store_n((uint16_t *)host, htole16(value), __ATOMIC_RELEASE);
+	return 0;
+}
+
+bool gm_valid(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
+{
+	return host_of(gm, at, bytes) != NULL;
+}
+
+int gm_read_file(const struct guest_mem *gm, gpa_t at, int fd, uint64_t file_offset, uint64_t bytes)
+{
+	char *host = host_of(gm, at, bytes);
+	uint64_t done = 0;
+
+	if (!host)
+		return -EFAULT;
+	while (done < bytes) {
+		ssize_t n = pread(fd, host + done, bytes - done, (off_t)(file_offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return -ENODATA;
+		done += (uint64_t)n;
+	}
+	return 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * guest_mem.h - the only doors to guest memory.
+ * An access lies wholly in one region, and in plugged blocks of it, or it is refused as a whole
+ * with -EFAULT: unplugged memory does not exist here. No call gives out a host pointer. Regions
+ * are added before the first vCPU runs, then frozen. Thread: the loop (which alone changes block
+ * states, so a check holds until its copy is done).
+ */
+#ifndef EBB_MEMORY_GUEST_MEM_H
+#define EBB_MEMORY_GUEST_MEM_H
+
+#include "vmm/base/types.h"
+#include "vmm/memory/blocks.h"
+#include "vmm/memory/ram.h"
+
+#define GM_MAX_REGIONS 20
+
+struct guest_mem {
+	struct gm_region {
+		gpa_t base;
+		uint64_t bytes;
+		struct ram *ram;
+		uint64_t ram_offset;
+		const struct blocks *blocks; /* NULL: boot memory, always there */
+	} regions[GM_MAX_REGIONS];
+	unsigned int nr_regions;
+	bool frozen;
+};
+
+/*
+ * Puts BYTES of RAM from RAM_OFFSET on at guest address BASE. BLOCKS (may be NULL) says which
+ * parts exist at any moment. -EEXIST on overlap, -ENOSPC when the table is full.
+ */
+int must_check gm_add(struct guest_mem *gm, gpa_t base, uint64_t bytes, struct ram *ram,
+		      uint64_t ram_offset, const struct blocks *blocks);
+void gm_freeze(struct guest_mem *gm);
+
+/* Copies all BYTES or none: 0 or -EFAULT. */
+int must_check gm_read(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes);
+int must_check gm_write(const struct guest_mem *gm, gpa_t at, const void *src, size_t bytes);
+int must_check gm_zero(const struct guest_mem *gm, gpa_t at, size_t bytes);
+#define gm_read_obj(gm, at, obj) gm_read(gm, at, obj, sizeof(*(obj)))
+#define gm_write_obj(gm, at, obj) gm_write(gm, at, obj, sizeof(*(obj)))
+
+/*
+ * A single 16-bit word in ring order: the load acquires, the store releases (virtio, Split
+ * Virtqueues). AT must be even; -EFAULT otherwise too.
+ */
+int must_check gm_load_le16(const struct guest_mem *gm, gpa_t at, uint16_t *value);
+int must_check gm_store_le16(const struct guest_mem *gm, gpa_t at, uint16_t value);
+
+/* True when an access of BYTES at AT would succeed now. */
+bool gm_valid(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
+
+/* Reads up to BYTES from FD at FILE_OFFSET into guest memory (loaders). 0, -EFAULT, -errno;
+ * -ENODATA when the file ends early. Part of the range may be filled on error. */
+int must_check gm_read_file(const struct guest_mem *gm, gpa_t at, int fd, uint64_t file_offset,
+			    uint64_t bytes);
+
+#endif
