@@ -3,6 +3,7 @@
  * chain.h - a request is a string of bytes (virtio, Message Framing): first the part the driver
  * wrote, then the part the device fills. The layout of descriptors never shows.
  * The descriptors were copied when the chain was popped; the guest cannot change them any more.
+ * Thread: whoever may use guest memory (vmm/memory/guest_mem.h).
  */
 #ifndef EBB_VIRTIO_CHAIN_H
 #define EBB_VIRTIO_CHAIN_H
@@ -12,29 +13,43 @@
 
 #define CHAIN_MAX_SEGMENTS 256
 
+/* A place in a chain. */
+struct chain_cursor {
+	uint16_t segment;
+	uint32_t offset; /* inside it, always less than its length */
+};
+
 struct chain {
 	const struct guest_mem *gm;
 	uint16_t head;
 	uint32_t written; /* bytes filled so far: the used length */
-	/* Readable segments first, then writable ones; a cursor for each part. */
+	uint32_t readable, writable; /* bytes left in each part */
+	/* Readable segments first, then writable ones; none is empty. */
 	uint16_t nr_readable, nr_segments;
-	uint16_t read_segment, write_segment;
-	uint64_t read_offset, write_offset; /* inside the current segment */
+	struct chain_cursor read, write;
 	struct chain_segment {
 		gpa_t at;
 		uint32_t bytes;
 	} segments[CHAIN_MAX_SEGMENTS];
 };
 
+/* An empty chain that began at descriptor HEAD; segments up to CHAIN_MAX_SEGMENTS are not set. */
+void chain_init(struct chain *c, const struct guest_mem *gm, uint16_t head);
+/*
+ * Adds [AT, AT + BYTES) at the end; an empty range adds nothing. -EPROTO: readable after
+ * writable, an address that wraps, more than CHAIN_MAX_SEGMENTS or UINT32_MAX bytes.
+ */
+int must_check chain_add(struct chain *c, gpa_t at, uint32_t bytes, bool writable);
+
 /* Bytes left to read and to fill. */
-uint64_t chain_readable(const struct chain *c);
-uint64_t chain_writable(const struct chain *c);
+static inline uint32_t chain_readable(const struct chain *c) { return c->readable; }
+static inline uint32_t chain_writable(const struct chain *c) { return c->writable; }
 /*
  * Takes the next BYTES of the driver's part. -EPROTO when fewer are left, -EFAULT when they lie
- * in memory that does not exist; the cursor then stays where it was.
+ * in memory that does not exist; the cursor then stays where it was and DST is undefined.
  */
 int must_check chain_read(struct chain *c, void *dst, size_t bytes);
-/* Fills the next BYTES of the device's part; errors as above, chain->written counts. */
+/* Fills the next BYTES of the device's part, all or none; errors as above; counts in written. */
 int must_check chain_write(struct chain *c, const void *src, size_t bytes);
 #define chain_read_obj(c, obj) chain_read(c, obj, sizeof(*(obj)))
 #define chain_write_obj(c, obj) chain_write(c, obj, sizeof(*(obj)))

@@ -2,7 +2,8 @@
 /*
  * device.h - what a virtio device is: one constant table and a small base struct.
  * A device sees chains of bytes (virtio/chain.h), never a descriptor, a register or an ioctl.
- * Thread: everything here runs under the device lock; kick, reset and work in the loop's thread.
+ * Thread: everything here runs under the device lock. kick and the device's own work run in the
+ * loop's thread; the other functions of the table also on a vCPU thread, during a register access.
  */
 #ifndef EBB_VIRTIO_DEVICE_H
 #define EBB_VIRTIO_DEVICE_H
@@ -11,6 +12,7 @@
 #include "virtio/queue.h"
 
 #define VIRTIO_MAX_QUEUES 8
+#define VIRTIO_MAX_CONFIG_BYTES 256
 
 struct virtio_dev;
 
@@ -18,40 +20,47 @@ struct virtio_ops {
 	const char *name;
 	uint32_t id;		/* VIRTIO_ID_* */
 	unsigned int nr_queues;
-	uint16_t queue_size[VIRTIO_MAX_QUEUES]; /* largest size offered, a power of two */
+	/* Largest size offered: a power of two, at most VIRTQ_MAX_SIZE. */
+	uint16_t queue_size[VIRTIO_MAX_QUEUES];
 	/* Device feature bits offered; transport and ring bits are added by the transport. */
 	uint64_t (*features)(struct virtio_dev *dev);
 	/* Optional: may refuse what the driver chose (FEATURES_OK then does not stick). */
 	bool (*features_ok)(struct virtio_dev *dev, uint64_t features);
-	/* The driver has made buffers available in QUEUE. Only called while DRIVER_OK. */
+	/* The driver has made buffers available in QUEUE. Only called while live. */
 	void (*kick)(struct virtio_dev *dev, unsigned int queue);
-	/* Device reset (status 0), also before first use. Must not touch guest memory. */
+	/*
+	 * Device reset (status 0), also before first use. The device forgets every chain it holds;
+	 * virtio_push() of one of them later would be a bug. Must not touch guest memory.
+	 */
 	void (*reset)(struct virtio_dev *dev);
 	/* Optional: the driver has set DRIVER_OK. */
 	void (*driver_ok)(struct virtio_dev *dev);
 	/* Fills the device configuration space, config_bytes long, as it is now. */
 	void (*config_read)(struct virtio_dev *dev, void *config);
-	size_t config_bytes;
+	size_t config_bytes; /* at most VIRTIO_MAX_CONFIG_BYTES; 0: no config_read needed */
 	/* Optional: the driver wrote BYTES at OFFSET (both inside the space). */
 	void (*config_write)(struct virtio_dev *dev, size_t offset, const void *src, size_t bytes);
 };
 
-/* Embedded in every device. The transport owns `features`, `status` and the queues' setup. */
+/* What a device asks of its transport, through the functions below. */
+struct virtio_transport {
+	/* Interrupts: look at the used rings; look at configuration and status. */
+	void (*used_buffer)(struct virtio_transport *t);
+	void (*config_changed)(struct virtio_transport *t);
+	/* Have QUEUE served again, later. */
+	void (*kick)(struct virtio_transport *t, unsigned int queue);
+};
+
+/* Embedded in every device. The device sets ops and gm; the rest belongs to the transport. */
 struct virtio_dev {
 	const struct virtio_ops *ops;
-	struct guest_mem *gm;
+	const struct guest_mem *gm;
 	struct virtq queues[VIRTIO_MAX_QUEUES];
 	uint64_t features; /* negotiated; 0 before FEATURES_OK */
 	uint8_t status;
-	/* Set by the transport when it takes the device on. */
-	const struct virtio_transport *transport;
-};
-
-/* What a device may ask of its transport. */
-struct virtio_transport {
-	void (*interrupt_queue)(const struct virtio_transport *t); /* used buffer notification */
-	void (*interrupt_config)(const struct virtio_transport *t); /* configuration change */
-	void (*needs_reset)(const struct virtio_transport *t);
+	/* Chains that may still be popped during this kick: no guest keeps the loop for itself. */
+	uint32_t pops_left;
+	struct virtio_transport *transport;
 };
 
 static inline bool virtio_has(const struct virtio_dev *dev, unsigned int feature)
@@ -59,12 +68,13 @@ static inline bool virtio_has(const struct virtio_dev *dev, unsigned int feature
 	return dev->features >> feature & 1;
 }
 
-/* True between DRIVER_OK and reset, while the device is not broken. */
+/* True between DRIVER_OK and reset, while neither side has given up on the device. */
 bool virtio_live(const struct virtio_dev *dev);
 
 /*
- * The configuration space changed: the generation counter moves on and, when the driver is there,
- * it is interrupted (virtio, Notification of Device Configuration Changes).
+ * Tells the driver, when it is there, that the configuration space changed (virtio, Notifications
+ * of Device Configuration Changes). The generation counter needs no call: the transport moves it
+ * on whenever the driver would see other bytes than before.
  */
 void virtio_config_changed(struct virtio_dev *dev);
 
@@ -74,11 +84,18 @@ void virtio_config_changed(struct virtio_dev *dev);
  */
 void virtio_broken(struct virtio_dev *dev, const char *what);
 
-/* Takes the next available chain. 1: CHAIN is set; 0: none; on a rule broken by the guest the
- * device is marked broken and the result is 0 as well, so a kick is one `while` loop. */
+/*
+ * Takes the next available chain. 1: CHAIN is set; 0: none, or the device is not live; on a rule
+ * broken by the guest the device is marked broken and the result is 0 as well, so a kick is one
+ * `while` loop. After a queue's worth of chains in one kick it says 0 too and has the loop kick
+ * again after its other work.
+ */
 int must_check virtio_pop(struct virtio_dev *dev, unsigned int queue, struct chain *chain);
-/* Returns CHAIN to the driver with the number of bytes written into it. */
-void virtio_push(struct virtio_dev *dev, unsigned int queue, struct chain *chain);
+/*
+ * Returns CHAIN to the driver with the number of bytes written into it; every popped chain once.
+ * No effect when the device broke or the driver stopped the queue in the meantime.
+ */
+void virtio_push(struct virtio_dev *dev, unsigned int queue, const struct chain *chain);
 /* Interrupts the driver if it wants to hear of what was pushed since the last call. */
 void virtio_notify(struct virtio_dev *dev, unsigned int queue);
 

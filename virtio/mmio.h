@@ -2,7 +2,9 @@
 /*
  * mmio.h - virtio over memory-mapped I/O, version 2 (virtio, Virtio Over MMIO).
  * Owns the registers, the status machine, feature negotiation and the queues' addresses of one
- * device. Thread: virtio_mmio_access() on vCPU threads under the device lock; kicks in the loop.
+ * device. Thread: virtio_mmio_access() on vCPU threads, kicks in the loop, all under the device
+ * lock. Accesses that the spec does not allow are ignored and logged at a limited rate; reads of
+ * nothing give 0, reads of a wrong width all ones.
  */
 #ifndef EBB_VIRTIO_MMIO_H
 #define EBB_VIRTIO_MMIO_H
@@ -17,14 +19,17 @@ struct virtio_mmio {
 	struct virtio_transport transport;
 	struct virtio_dev *dev;
 	struct irq_line irq;
-	/* Wakes the loop to serve QUEUE: what a trapped QueueNotify does. Kicks that KVM turns into
-	 * an eventfd never come here. */
+	/* Wakes the loop to call virtio_mmio_kicked() later, for a trapped QueueNotify for example.
+	 * Kicks that KVM turns into an eventfd never come here. */
 	void (*kick)(void *ctx, unsigned int queue);
 	void *kick_ctx;
 	uint32_t interrupt_status;
-	uint32_t config_generation;
 	uint32_t device_features_sel, driver_features_sel, queue_sel;
 	uint64_t driver_features; /* as written, before FEATURES_OK */
+	bool unknown_features;	  /* the driver wrote some beyond those 64 */
+	/* Counts the different contents of the configuration space that were seen. */
+	uint32_t config_generation;
+	uint8_t config_seen[VIRTIO_MAX_CONFIG_BYTES];
 };
 
 /* Takes DEV on and resets it. */

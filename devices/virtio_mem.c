@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_mem.c - the virtio memory device: take a request, judge, act on the host, book, answer.
+ * The verdicts are in virtio_mem_rules.c, the resize job in resize.c.
+ */
+#include "devices/virtio_mem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <string.h>
+
+#include "vmm/base/log.h"
+
+/* A guest huge page must not span two blocks, or unplugging one would release nothing. */
+#define MIN_BLOCK_BYTES (2 * MiB)
+/* One call into the host at a time stays short: 10 to 60 ms, 4 KiB pages at worst. */
+#define DISCARD_PIECE_BYTES (128 * MiB)
+
+struct vmem {
+	struct virtio_dev dev;
+	struct vmem_cfg cfg;
+	struct vmem_env env;
+	struct vmem_sizes sizes;
+	struct resize job;
+	struct loop_timer job_timer;
+	struct vmem_counters counters;
+	/* What the callbacks were told last. */
+	uint64_t told_plugged_bytes;
+	uint32_t told_job;
+	enum resize_state told_state;
+};
+
+static struct vmem *vmem_of(struct virtio_dev *dev) { return container_of(dev, struct vmem, dev); }
+
+static uint64_t plugged_bytes(const struct vmem *v) { return blocks_plugged_bytes(v->env.blocks); }
+
+static uint64_t guest_limit(const struct vmem *v)
+{
+	return vmem_guest_limit(&v->sizes, v->cfg.memory_block_bytes);
+}
+
+static void interrupt_config(struct vmem *v)
+{
+	v->counters.config_interrupts++;
+	virtio_config_changed(&v->dev);
+}
+
+/* Last of all: a callback may start the next job. Only ever called in the loop's thread. */
+static void publish(struct vmem *v)
+{
+	uint64_t next = resize_next_ns(&v->job);
+	bool size = v->told_plugged_bytes != plugged_bytes(v);
+	bool job = v->told_job != v->job.id || v->told_state != v->job.state;
+
+	if (next)
+		loop_timer_set(v->env.loop, &v->job_timer, next);
+	else
+		loop_timer_cancel(v->env.loop, &v->job_timer);
+	v->told_plugged_bytes = plugged_bytes(v);
+	v->told_job = v->job.id;
+	v->told_state = v->job.state;
+	if (size && v->env.size_changed)
+		v->env.size_changed(v->env.ctx, v);
+	if (job && v->env.job_changed)
+		v->env.job_changed(v->env.ctx, v);
+}
+
+/* Acting on the host. */
+
+static int discard(struct vmem *v, uint32_t first, uint32_t nr)
+{
+	uint64_t at = first * v->cfg.block_bytes, end = at + nr * v->cfg.block_bytes;
+	uint64_t start_ns = clock_ns();
+	int r = 0;
+
+	while (at < end && !r) {
+		uint64_t piece = min_u64(end - at, DISCARD_PIECE_BYTES);
+
+		r = ram_discard(v->env.ram, at, piece);
+		v->counters.discards++;
+		v->counters.discarded_bytes += r ? 0 : piece;
+		at += piece;
+	}
+	v->counters.discard_ns += clock_ns() - start_ns;
+	return r;
+}
+
+/* Moves all blocks of [FIRST, FIRST + NR) that are in FROM; no run of them reaches beyond. */
+static void change(struct blocks *b, uint32_t first, uint32_t nr, enum block_state from,
+		   enum block_state to)
+{
+	uint32_t at = first, run;
+
+	while (at < first + nr && (run = blocks_next_run(b, at, from, &at))) {
+		blocks_set(b, at, run, to);
+		at += run;
+	}
+}
+
+/*
+ * Gives the closing blocks of [FIRST, FIRST + NR) back, run by run: all unplugged then, or, when
+ * the host fails, all plugged again. What was discarded before a failure is lost to the guest,
+ * which had declared it unused.
+ */
+static int give_back(struct vmem *v, uint32_t first, uint32_t nr)
+{
+	struct blocks *b = v->env.blocks;
+	uint32_t at = first, run;
+	int r = 0;
+
+	while (!r && at < first + nr && (run = blocks_next_run(b, at, BLOCK_CLOSING, &at))) {
+		r = discard(v, at, run);
+		at += run;
+	}
+	change(b, first, nr, BLOCK_CLOSING, r ? BLOCK_PLUGGED : BLOCK_UNPLUGGED);
+	return r;
+}
+
+/* Shrinking the usable region is lawful only where this is called: all unplugged just now. */
+static void restart_usable(struct vmem *v)
+{
+	v->sizes.usable_bytes = vmem_usable_for(&v->sizes, v->sizes.requested_bytes,
+						v->cfg.memory_block_bytes);
+}
+
+/* Serving a request. */
+
+static void be_busy(struct vmem_verdict *verdict, enum vmem_busy why)
+{
+	verdict->resp = VIRTIO_MEM_RESP_BUSY;
+	verdict->busy = why;
+}
+
+static void plug(struct vmem *v, struct vmem_verdict *verdict)
+{
+	/* Whatever was left in the blocks, by whomever, must not come back to life. */
+	if (discard(v, verdict->first, verdict->nr))
+		be_busy(verdict, VMEM_BUSY_CLEAR);
+	else
+		blocks_set(v->env.blocks, verdict->first, verdict->nr, BLOCK_PLUGGED);
+}
+
+/*
+ * Closing comes first: from there on no access of ours reaches the blocks, which also tells whether
+ * the response would have to go into one of them. False: it would; nothing has happened then.
+ */
+static bool unplug(struct vmem *v, const struct chain *c, struct vmem_verdict *verdict, bool all)
+{
+	struct blocks *b = v->env.blocks;
+	uint32_t first = all ? 0 : verdict->first, nr = all ? b->nr : verdict->nr;
+
+	if (all)
+		change(b, first, nr, BLOCK_PLUGGED, BLOCK_CLOSING);
+	else
+		blocks_set(b, first, nr, BLOCK_CLOSING);
+	if (!chain_writable_valid(c)) {
+		change(b, first, nr, BLOCK_CLOSING, BLOCK_PLUGGED);
+		return false;
+	}
+	if (give_back(v, first, nr))
+		be_busy(verdict, VMEM_BUSY_DISCARD);
+	else if (all)
+		restart_usable(v);
+	return true;
+}
+
+/* False: the response has no place left. */
+static bool act(struct vmem *v, const struct chain *c, uint16_t type, struct vmem_verdict *verdict)
+{
+	if (verdict->resp != VIRTIO_MEM_RESP_ACK)
+		return true;
+	switch (type) {
+	case VIRTIO_MEM_REQ_PLUG:
+		plug(v, verdict);
+		return true;
+	case VIRTIO_MEM_REQ_UNPLUG:
+		return unplug(v, c, verdict, false);
+	case VIRTIO_MEM_REQ_UNPLUG_ALL:
+		return unplug(v, c, verdict, true);
+	default:
+		return true; /* STATE: the verdict is all there is to it */
+	}
+}
+
+static void account(struct vmem *v, const struct vmem_req *req, const struct vmem_verdict *verdict)
+{
+	uint16_t type = le16_get(req->type);
+	uint64_t now = clock_ns();
+
+	if (type < ARRAY_SIZE(v->counters.requests))
+		v->counters.requests[type]++;
+	else
+		v->counters.unknown_requests++;
+	v->counters.responses[verdict->resp]++;
+	if (verdict->resp == VIRTIO_MEM_RESP_BUSY) {
+		v->counters.busys[verdict->busy]++;
+		log_guest("virtio-mem %s: BUSY: %s", v->cfg.id, vmem_busy_text(verdict->busy));
+	}
+	if (verdict->resp == VIRTIO_MEM_RESP_ERROR)
+		log_guest("virtio-mem %s: request %u for %u blocks at %#llx is an error", v->cfg.id,
+			  type, le16_get(req->nb_blocks), (unsigned long long)le64_get(req->addr));
+	resize_answered(&v->job, verdict->resp, verdict->busy);
+	resize_plugged(&v->job, plugged_bytes(v), guest_limit(v), now);
+	/* After a NACK Linux asks again at once, with the size it knows: make it look. */
+	if (verdict->resp == VIRTIO_MEM_RESP_NACK)
+		interrupt_config(v);
+}
+
+/* What is wrong with the request as such, or NULL. */
+static const char *serve(struct vmem *v, struct chain *c)
+{
+	struct vmem_req req;
+	struct vmem_verdict verdict;
+	struct vmem_resp resp = { 0 };
+
+	/* All that can be wrong is looked at before anything is done. */
+	if (chain_read_obj(c, &req))
+		return "request of less than 24 bytes that exist";
+	if (chain_writable(c) < sizeof(resp))
+		return "less than 10 bytes for the response";
+	if (!chain_writable_valid(c))
+		return "response in memory that does not exist";
+	verdict = vmem_judge(&v->sizes, v->env.blocks, &req);
+	if (!act(v, c, le16_get(req.type), &verdict))
+		return "response inside the blocks to be unplugged";
+	account(v, &req, &verdict);
+	resp.type = le16_of(verdict.resp);
+	resp.state = le16_of(verdict.state);
+	return chain_write_obj(c, &resp) ? "response in memory that does not exist" : NULL;
+}
+
+static void kick(struct virtio_dev *dev, unsigned int queue)
+{
+	struct vmem *v = vmem_of(dev);
+	struct chain c;
+
+	resize_driver(&v->job, true, clock_ns());
+	while (virtio_pop(dev, queue, &c)) {
+		const char *wrong = serve(v, &c);
+
+		virtio_push(dev, queue, &c);
+		if (wrong) {
+			virtio_notify(dev, queue);
+			virtio_broken(dev, wrong);
+		}
+	}
+	virtio_notify(dev, queue);
+	resize_driver(&v->job, virtio_live(dev), clock_ns());
+	publish(v);
+}
+
+/* The rest of the device. */
+
+static uint64_t features(struct virtio_dev *dev)
+{
+	uint64_t bits = UINT64_C(1) << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE;
+
+	/* No VIRTIO_MEM_F_PERSISTENT_SUSPEND: the platform has no suspended state. */
+	if (vmem_of(dev)->cfg.has_node)
+		bits |= UINT64_C(1) << VIRTIO_MEM_F_ACPI_PXM;
+	return bits;
+}
+
+static bool features_ok(struct virtio_dev *dev, uint64_t chosen)
+{
+	(void)dev;
+	return chosen >> VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE & 1;
+}
+
+static void config_read(struct virtio_dev *dev, void *config)
+{
+	const struct vmem *v = vmem_of(dev);
+	struct vmem_config wire = {
+		.block_size = le64_of(v->sizes.block_bytes),
+		.node_id = le16_of(v->cfg.has_node ? v->cfg.node_id : 0),
+		.addr = le64_of(v->sizes.addr),
+		.region_size = le64_of(v->sizes.region_bytes),
+		.usable_region_size = le64_of(v->sizes.usable_bytes),
+		.plugged_size = le64_of(plugged_bytes(v)),
+		.requested_size = le64_of(v->sizes.requested_bytes),
+	};
+
+	memcpy(config, &wire, sizeof(wire));
+}
+
+/* May run on a vCPU thread, so the timer stays as it is: when it fires it finds no driver. */
+static void reset(struct virtio_dev *dev)
+{
+	resize_driver(&vmem_of(dev)->job, false, clock_ns());
+}
+
+static const struct virtio_ops ops = {
+	.name = "virtio-mem",
+	.id = VIRTIO_ID_MEM,
+	.nr_queues = 1,
+	/* Linux has one request under way; a queue's worth is what one kick may take of the loop. */
+	.queue_size = { 16 },
+	.features = features,
+	.features_ok = features_ok,
+	.kick = kick,
+	.reset = reset,
+	.config_read = config_read,
+	.config_bytes = sizeof(struct vmem_config),
+};
+
+static void job_timer(void *ctx)
+{
+	struct vmem *v = ctx;
+	uint64_t now = clock_ns();
+
+	resize_driver(&v->job, virtio_live(&v->dev), now);
+	if (resize_tick(&v->job, now))
+		interrupt_config(v);
+	publish(v);
+}
+
+/* The host's side. */
+
+static int check(const struct vmem_cfg *cfg)
+{
+	uint64_t block = cfg->block_bytes;
+
+	if (!is_power_of_two(block) || block < MIN_BLOCK_BYTES)
+		return fail_usage("elastic memory %s: block size of %llu bytes; it must be a power "
+				  "of two and at least 2 MiB",
+				  cfg->id, (unsigned long long)block);
+	if (!cfg->region_bytes || !is_aligned(cfg->region_bytes, block) ||
+	    cfg->region_bytes / block > UINT32_MAX)
+		return fail_usage("elastic memory %s: size of %llu bytes; it must be a multiple of "
+				  "the block size, %llu MiB",
+				  cfg->id, (unsigned long long)cfg->region_bytes,
+				  (unsigned long long)(block / MiB));
+	if (!is_aligned(cfg->addr, block) || cfg->region_bytes > UINT64_MAX - cfg->addr)
+		return fail_usage("elastic memory %s: address %#llx; it must be a multiple of the "
+				  "block size, %llu MiB, and the region must fit behind it",
+				  cfg->id, (unsigned long long)cfg->addr,
+				  (unsigned long long)(block / MiB));
+	return 0;
+}
+
+int vmem_new(struct vmem **out, const struct vmem_cfg *cfg, const struct vmem_env *env)
+{
+	struct vmem *v;
+	int r = check(cfg);
+
+	if (r)
+		return r;
+	assert(is_power_of_two(cfg->memory_block_bytes) && cfg->memory_block_bytes <= 1024 * GiB);
+	assert(env->blocks->block_bytes == cfg->block_bytes &&
+	       env->blocks->nr == cfg->region_bytes / cfg->block_bytes &&
+	       env->ram->bytes >= cfg->region_bytes);
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return fail(-ENOMEM, "elastic memory %s", cfg->id);
+	v->dev.ops = &ops;
+	v->dev.gm = env->gm;
+	v->cfg = *cfg;
+	v->env = *env;
+	v->cfg.id = strdup(cfg->id);
+	if (!v->cfg.id) {
+		free(v);
+		return fail(-ENOMEM, "elastic memory %s", cfg->id);
+	}
+	v->sizes = (struct vmem_sizes){ .addr = cfg->addr,
+					.region_bytes = cfg->region_bytes,
+					.block_bytes = cfg->block_bytes };
+	v->job_timer = (struct loop_timer){ .fn = job_timer, .ctx = v };
+	restart_usable(v);
+	*out = v;
+	return 0;
+}
+
+void vmem_free(struct vmem *v)
+{
+	if (!v)
+		return;
+	loop_timer_cancel(v->env.loop, &v->job_timer);
+	free((void *)(uintptr_t)v->cfg.id);
+	free(v);
+}
+
+struct virtio_dev *vmem_dev(struct vmem *v) { return &v->dev; }
+
+static void set_requested(struct vmem *v, uint64_t bytes)
+{
+	uint64_t usable = vmem_usable_for(&v->sizes, bytes, v->cfg.memory_block_bytes);
+
+	v->sizes.requested_bytes = bytes;
+	v->sizes.usable_bytes = max_u64(v->sizes.usable_bytes, usable);
+	interrupt_config(v);
+}
+
+int vmem_request(struct vmem *v, uint64_t bytes)
+{
+	int r = vmem_check_target(&v->sizes, bytes);
+
+	if (r)
+		return r;
+	resize_cancel(&v->job, clock_ns());
+	set_requested(v, bytes);
+	publish(v);
+	return 0;
+}
+
+int vmem_resize(struct vmem *v, uint64_t target_bytes, uint64_t deadline_ns)
+{
+	uint64_t now = clock_ns();
+	int r = vmem_check_target(&v->sizes, target_bytes);
+
+	if (r)
+		return r;
+	if (v->job.state == RESIZE_RUNNING) {
+		resize_cancel(&v->job, now);
+		publish(v);
+	}
+	set_requested(v, target_bytes);
+	resize_driver(&v->job, virtio_live(&v->dev), now);
+	resize_start(&v->job, target_bytes, plugged_bytes(v), guest_limit(v), deadline_ns, now);
+	publish(v);
+	return 0;
+}
+
+int vmem_cancel(struct vmem *v)
+{
+	if (v->job.state != RESIZE_RUNNING)
+		return -ENOENT;
+	resize_cancel(&v->job, clock_ns());
+	set_requested(v, plugged_bytes(v));
+	publish(v);
+	return 0;
+}
+
+struct resize_status vmem_job(const struct vmem *v) { return resize_status(&v->job, clock_ns()); }
+
+void vmem_system_reset(struct vmem *v)
+{
+	struct blocks *b = v->env.blocks;
+	int r;
+
+	change(b, 0, b->nr, BLOCK_PLUGGED, BLOCK_CLOSING);
+	/* All of the region: blocks never plugged may hold what a guest wrote there unlawfully. */
+	r = discard(v, 0, b->nr);
+	change(b, 0, b->nr, BLOCK_CLOSING, r ? BLOCK_PLUGGED : BLOCK_UNPLUGGED);
+	if (!r)
+		restart_usable(v);
+	resize_system_reset(&v->job, plugged_bytes(v), guest_limit(v), clock_ns());
+	publish(v);
+}
+
+void vmem_info(const struct vmem *v, struct vmem_info *info)
+{
+	*info = (struct vmem_info){
+		.id = v->cfg.id,
+		.addr = v->sizes.addr,
+		.region_bytes = v->sizes.region_bytes,
+		.block_bytes = v->sizes.block_bytes,
+		.usable_bytes = v->sizes.usable_bytes,
+		.plugged_bytes = plugged_bytes(v),
+		.requested_bytes = v->sizes.requested_bytes,
+		.has_node = v->cfg.has_node,
+		.node_id = v->cfg.node_id,
+		.driver_ready = virtio_live(&v->dev),
+		.counters = v->counters,
+	};
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cpu.c - exceptions, ring 0 on request, page tables and the start of other CPUs. */
+#include "guests/cpu.h"
+#include "guests/devtree.h"
+#include "guests/lib.h"
+#include "guests/runtime.h"
+#include "vmm/base/platform.h"
+
+#define LAPIC_SPURIOUS (LAPIC_BASE + 0xf0)
+#define LAPIC_ENABLE 0x1ff
+#define LAPIC_ICR_LOW (LAPIC_BASE + 0x300)
+#define LAPIC_ICR_HIGH (LAPIC_BASE + 0x310)
+#define ICR_INIT 0x00004500
+#define ICR_STARTUP 0x00004600
+
+struct idt_gate {
+	uint16_t offset_low, selector;
+	uint8_t ist, type;
+	uint16_t offset_middle;
+	uint32_t offset_high, reserved;
+};
+#define GATE_INTERRUPT 0x8e
+#define GATE_DPL3 0x60
+
+struct idt_pointer {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+
+/* start.S */
+extern struct idt_gate idt[];
+extern uint64_t pml4[512];
+extern const char exception_stubs[], ring0_gate[], trampoline[], trampoline_end[];
+extern uint32_t cpu_starting;
+
+uint32_t cpu_starting; /* the index that the next CPU takes */
+static unsigned int nr_running = 1;
+static void (*cpu_job)(unsigned int cpu);
+
+static void set_gate(unsigned int vector, uint64_t to, uint8_t type)
+{
+	idt[vector] = (struct idt_gate){
+		.offset_low = (uint16_t)to,
+		.selector = SEL_CODE64,
+		.type = type,
+		.offset_middle = (uint16_t)(to >> 16),
+		.offset_high = (uint32_t)(to >> 32),
+	};
+}
+
+void cpu_entry(uint32_t cpu, uint32_t start_info)
+{
+	if (cpu) {
+		void (*job)(unsigned int) = cpu_job;
+
+		__atomic_fetch_add(&nr_running, 1, __ATOMIC_SEQ_CST);
+		job(cpu);
+		cpu_stop();
+	}
+	for (unsigned int i = 0; i < NR_EXCEPTIONS; i++)
+		set_gate(i, (uint64_t)exception_stubs + i * EXCEPTION_STUB_BYTES, GATE_INTERRUPT);
+	set_gate(RING0_VECTOR, (uint64_t)ring0_gate, GATE_INTERRUPT | GATE_DPL3);
+	lib_init(start_info);
+	guest_exit((uint32_t)guest_main());
+}
+
+void cpu_exception(const struct exception_frame *frame, uint64_t cr2)
+{
+	FAIL("exception %u error 0x%x rip 0x%lx rsp 0x%lx cs 0x%x cr2 0x%lx",
+	     (unsigned int)frame->vector, (unsigned int)frame->error, frame->rip, frame->rsp,
+	     (unsigned int)frame->cs, cr2);
+}
+
+static uint64_t do_rdmsr(uint64_t msr)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"((uint32_t)msr));
+	return (uint64_t)hi << 32 | lo;
+}
+
+uint64_t cpu_rdmsr(uint32_t msr)
+{
+	return ring0(do_rdmsr, msr);
+}
+
+struct msr_value {
+	uint32_t msr;
+	uint64_t value;
+};
+
+static uint64_t do_wrmsr(uint64_t arg)
+{
+	const struct msr_value *m = (const void *)arg;
+
+	__asm__ volatile("wrmsr"
+			 :
+			 : "c"(m->msr), "a"((uint32_t)m->value), "d"((uint32_t)(m->value >> 32))
+			 : "memory");
+	return 0;
+}
+
+void cpu_wrmsr(uint32_t msr, uint64_t value)
+{
+	struct msr_value m = { msr, value };
+
+	ring0(do_wrmsr, (uint64_t)&m);
+}
+
+static uint64_t do_stop(uint64_t unused)
+{
+	__asm__ volatile("1: cli; hlt; jmp 1b");
+	return unused;
+}
+
+/* An unreadable interrupt table; an empty one is not enough for every host. */
+static uint64_t do_triple_fault(uint64_t unused)
+{
+	static const struct idt_pointer unmapped = { 0xfff, UINT64_C(0xffffffff80000000) };
+
+	__asm__ volatile("lidt %0; ud2" : : "m"(unmapped));
+	return unused;
+}
+
+void cpu_triple_fault(void)
+{
+	ring0(do_triple_fault, 0);
+	__builtin_unreachable();
+}
+
+void cpu_stop(void)
+{
+	ring0(do_stop, 0);
+	__builtin_unreachable();
+}
+
+/* The next table below ENTRY, made when it does not exist. */
+static uint64_t *next_table(uint64_t *entry)
+{
+	if (!*entry)
+		*entry = (uint64_t)page_alloc(1) | PAGE_PRESENT_RW_USER;
+	return (uint64_t *)(*entry & ~(PAGE_BYTES - 1));
+}
+
+/* Only absent entries change, so no TLB holds anything stale. */
+void cpu_map(uint64_t start, uint64_t bytes)
+{
+	uint64_t at = start & ~(HUGE_BYTES - 1);
+
+	for (; at < start + bytes; at += HUGE_BYTES) {
+		uint64_t *pdpt = next_table(&pml4[at >> 39 & 511]);
+		uint64_t *pd = next_table(&pdpt[at >> 30 & 511]);
+
+		pd[at >> 21 & 511] = at | PAGE_HUGE | PAGE_PRESENT_RW_USER;
+	}
+}
+
+/* A page below 640 KiB that nothing uses; a CPU can only start there. */
+static uint64_t place_trampoline(void)
+{
+	uint64_t page = PAGE_BYTES;
+
+	while (boot_in_use((struct range){ page, PAGE_BYTES }))
+		page += PAGE_BYTES;
+	CHECK(page < 640 * KiB);
+	memcpy((void *)page, trampoline, (size_t)(trampoline_end - trampoline));
+	return page;
+}
+
+static void send_ipi(uint32_t apic_id, uint32_t command)
+{
+	write32(LAPIC_ICR_HIGH, apic_id << 24);
+	write32(LAPIC_ICR_LOW, command);
+}
+
+unsigned int cpu_start_others(void (*fn)(unsigned int cpu))
+{
+	uint32_t apic_ids[MAX_CPUS];
+	unsigned int nr = devtree_cpus(apic_ids, MAX_CPUS);
+	uint64_t page = place_trampoline();
+
+	cpu_job = fn;
+	write32(LAPIC_SPURIOUS, LAPIC_ENABLE);
+	for (unsigned int cpu = 1; cpu < nr; cpu++) {
+		uint64_t start = cpu_tsc();
+
+		__atomic_store_n(&cpu_starting, cpu, __ATOMIC_SEQ_CST);
+		send_ipi(apic_ids[cpu], ICR_INIT);
+		send_ipi(apic_ids[cpu], ICR_STARTUP | (uint32_t)(page / PAGE_BYTES));
+		while (__atomic_load_n(&nr_running, __ATOMIC_SEQ_CST) == cpu) {
+			if (cpu_tsc() - start > CPU_PATIENCE_CYCLES)
+				FAIL("CPU %u (APIC id %u) does not start", cpu, apic_ids[cpu]);
+			cpu_pause();
+		}
+	}
+	return nr;
+}
+
+void barrier_wait(struct barrier *barrier, unsigned int nr)
+{
+	unsigned int round = __atomic_load_n(&barrier->round, __ATOMIC_SEQ_CST);
+
+	if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_SEQ_CST) == nr) {
+		barrier->arrived = 0;
+		__atomic_store_n(&barrier->round, round + 1, __ATOMIC_SEQ_CST);
+		return;
+	}
+	while (__atomic_load_n(&barrier->round, __ATOMIC_SEQ_CST) == round)
+		cpu_pause();
+}

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stock Linux kernel as the guest, with a shell on its serial console."""
+import os
+import re
+
+from vm import Vm
+
+# tests/linux/prepare puts them there.
+KERNEL = os.environ.get("EBB_KERNEL", "")
+BZIMAGE = os.environ.get("EBB_BZIMAGE", "")
+INITRD = os.environ.get("EBB_INITRD", "")
+PARAMS = ("console=ttyS0 quiet ebb.echo=0 pci=off panic=-1 memhp_default_state=online_movable "
+          "no_timer_check random.trust_cpu=on cryptomgr.notests")
+
+
+class LinuxVm(Vm):
+    """Boots to the shell. ARGUMENTS as for ebb run."""
+
+    def __init__(self, *arguments, params="", kernel=None):
+        super().__init__("-k", kernel or KERNEL, "-i", INITRD, "-p", f"{PARAMS} {params}",
+                         *arguments)
+        self.commands = 0
+
+    def ready(self, seconds=120):
+        self.expect("ebb-guest: ready", seconds)
+        return self
+
+    def sh(self, command, seconds=60, check=True):
+        """Runs COMMAND in the guest's shell; its output."""
+        self.commands += 1
+        mark = f"@{self.commands}"
+        self.send(f"echo {mark}b; {command}\necho \"$? {mark}e\"\n")
+        found = self.expect(rf"(?s){mark}b\r?\n(.*?)(\d+) {mark}e\r?\n", seconds)
+        output = found.group(1).decode(errors="replace").replace("\r", "")
+        output = re.sub(r"(?m)^# ?", "", output)
+        if check:
+            assert found.group(2) == b"0", f"guest: {command}: {output}"
+        return output.strip()
+
+    def meminfo(self, key):
+        """A line of the guest's /proc/meminfo in bytes."""
+        text = self.sh(f"grep ^{key}: /proc/meminfo")
+        return int(re.search(rf"{key}:\s+(\d+) kB", text).group(1)) << 10

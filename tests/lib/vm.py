@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A VM under test: starts ebb, talks to its console and control socket, and asks the host (never
+ebb) how much memory stands behind it."""
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+EBB = os.path.join(ROOT, os.environ.get("EBB", "build/ebb"))
+GUESTS = os.path.join(ROOT, "build/guests")
+KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
+# Emulated machines and sanitizers are slow: every wait is multiplied by this.
+SLOW = float(os.environ.get("EBB_TEST_SLOW", "1"))
+
+
+def wait_until(condition, seconds, what):
+    """The first true result of CONDITION; fails after SECONDS."""
+    end = time.monotonic() + seconds * SLOW
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds * SLOW:.0f} s: {what}")
+        time.sleep(0.02)
+
+
+class Qmp:
+    """A control connection, negotiated."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60 * SLOW)
+        self.socket.connect(path)
+        self.buffer = b""
+        self.events = []
+        self.greeting = self.receive()
+        self.command("qmp_capabilities")
+
+    def receive(self):
+        while b"\r\n" not in self.buffer:
+            data = self.socket.recv(65536)
+            if not data:
+                raise EOFError("control socket closed")
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\r\n", 1)
+        return json.loads(line)
+
+    def raw(self, name, **arguments):
+        """The reply as it is, with `return` or `error`; arguments' _ stand for -."""
+        request = {"execute": name}
+        if arguments:
+            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+        self.socket.sendall(json.dumps(request).encode())
+        while True:
+            message = self.receive()
+            if "event" not in message:
+                return message
+            self.events.append(message)
+
+    def command(self, name, **arguments):
+        reply = self.raw(name, **arguments)
+        assert "return" in reply, f"{name}: {reply}"
+        return reply["return"]
+
+    def event(self, name, seconds=30):
+        """The next event of that name, also one that came in already."""
+        end = time.monotonic() + seconds * SLOW
+        while True:
+            for i, event in enumerate(self.events):
+                if event["event"] == name:
+                    return self.events.pop(i)
+            left = end - time.monotonic()
+            assert left > 0, f"no event {name}"
+            self.socket.settimeout(left)
+            try:
+                self.events.append(self.receive())
+            except socket.timeout:
+                pass
+            finally:
+                self.socket.settimeout(60 * SLOW)
+
+    def close(self):
+        self.socket.close()
+
+
+class Vm:
+    """`ebb run` with its console on pipes. A context manager: the process never outlives it."""
+
+    def __init__(self, *arguments, stdin=True):
+        self.folder = tempfile.mkdtemp(prefix="ebb-test-")
+        self.qmp_path = os.path.join(self.folder, "qmp.sock")
+        self.process = subprocess.Popen(
+            [EBB, "run", "--qmp", self.qmp_path, *map(str, arguments)],
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.pid = self.process.pid
+        self.output = b""
+        self.errors = b""
+        self._qmp = None
+        self.seen = 0
+        for stream in (self.process.stdout, self.process.stderr):
+            os.set_blocking(stream.fileno(), False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind:
+            time.sleep(0.2)
+            while self.pump(0):
+                pass
+            print("# " + self.tail().replace("\n", "\n# "), flush=True)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if self._qmp:
+            self._qmp.close()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    pass
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # -- console
+    def pump(self, seconds=0.0):
+        """Reads what there is, waiting at most SECONDS for some; whether there was any."""
+        streams = {self.process.stdout.fileno(): "output", self.process.stderr.fileno(): "errors"}
+        ready, _, _ = select.select(list(streams), [], [], seconds)
+        got = False
+        for fd in ready:
+            data = os.read(fd, 65536)
+            setattr(self, streams[fd], getattr(self, streams[fd]) + data)
+            got = got or bool(data)
+        if ready and not got:
+            time.sleep(min(seconds, 0.02))  # at an end: select() would not wait any more
+        return got
+
+    def expect(self, pattern, seconds=30):
+        """Waits for PATTERN in the console's output after what was expected before; the match."""
+        pattern = re.compile(pattern.encode() if isinstance(pattern, str) else pattern,
+                             re.MULTILINE)
+        end = time.monotonic() + seconds * SLOW
+        while True:
+            found = pattern.search(self.output, self.seen)
+            if found:
+                self.seen = found.end()
+                return found
+            left = end - time.monotonic()
+            ended = self.process.poll() is not None
+            if not self.pump(max(0.0, min(left, 0.2))) and (left <= 0 or ended):
+                raise AssertionError(f"console never said {pattern.pattern!r}: {self.tail()}")
+
+    def tail(self):
+        return (f"...{self.output[-1500:].decode(errors='replace')}\n"
+                f"stderr: {self.errors[-1500:].decode(errors='replace')}\n"
+                f"exit code: {self.process.poll()}")
+
+    def send(self, text):
+        self.process.stdin.write(text.encode() if isinstance(text, str) else text)
+        self.process.stdin.flush()
+
+    def wait(self, seconds=30):
+        """The exit code."""
+        end = time.monotonic() + seconds * SLOW
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"still running: {self.tail()}"
+            self.pump(0.05)
+        while self.pump(0):
+            pass
+        return self.process.returncode
+
+    def signal(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+
+    # -- control
+    @property
+    def qmp(self):
+        if not self._qmp:
+            def connect():
+                assert self.process.poll() is None, f"ebb has ended: {self.tail()}"
+                try:
+                    return Qmp(self.qmp_path)
+                except (FileNotFoundError, ConnectionRefusedError):
+                    self.pump(0)
+                    return None
+            self._qmp = wait_until(connect, 20, "control socket")
+        return self._qmp
+
+    def resize(self, size, device="mem0", **arguments):
+        return self.qmp.command("__org.ebb_resize", size=size, device=device, **arguments)[0]
+
+    def job(self, device="mem0"):
+        return self.qmp.command("__org.ebb_query-resize", device=device)[0]
+
+    def resize_wait(self, size, seconds=60, device="mem0", **arguments):
+        """Runs a resize job to its end; the job."""
+        self.resize(size, device, **arguments)
+
+        def ended():
+            self.pump(0)
+            job = self.job(device)
+            return job if job["state"] != "running" else None
+        try:
+            return wait_until(ended, seconds, f"resize to {size >> 20} MiB")
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {self.job(device)} {self.tail()}") from e
+
+    # -- the host, asked from outside
+    def memfd(self, name):
+        """Path of the memfd NAME (ebb-boot, ebb-mem0) in /proc."""
+        folder = f"/proc/{self.pid}/fd"
+        for fd in os.listdir(folder):
+            try:
+                if os.readlink(f"{folder}/{fd}").startswith(f"/memfd:{name} "):
+                    return f"{folder}/{fd}"
+            except FileNotFoundError:
+                pass
+        raise AssertionError(f"no memfd {name}")
+
+    def resident(self, name="ebb-mem0"):
+        """Bytes of host memory behind a memfd, as the host counts its blocks."""
+        return os.stat(self.memfd(name)).st_blocks * 512
+
+    def status(self, key):
+        """A field of /proc/PID/status in bytes: VmPTE, VmRSS."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
+            for line in f:
+                if line.startswith(key + ":"):
+                    return int(line.split()[1]) * KiB
+        raise KeyError(key)

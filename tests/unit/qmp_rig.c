@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* qmp_rig.c - the server under test and the bytes that go to it. */
+#include "tests/unit/qmp_rig.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "vmm/base/clock.h"
+#include "vmm/control/qmp_args.h"
+
+/* ---- commands ---- */
+
+static int run_echo(void *ctx, struct json_object *args, struct json_object **ret,
+		    struct qmp_error *err)
+{
+	(void)ctx, (void)err;
+	*ret = json_object_get(args);
+	return 0;
+}
+
+static int run_big(void *ctx, struct json_object *args, struct json_object **ret,
+		   struct qmp_error *err)
+{
+	size_t n = qmp_arg_u64(args, "bytes", 0);
+	char *text = malloc(n + 1);
+
+	(void)ctx, (void)err;
+	memset(text, 'x', n);
+	*ret = json_object_new_string_len(text, (int)n);
+	free(text);
+	return 0;
+}
+
+static int run_fail(void *ctx, struct json_object *args, struct json_object **ret,
+		    struct qmp_error *err)
+{
+	const char *kind = qmp_arg_str(args, "kind", "");
+
+	(void)ctx;
+	*ret = json_object_new_object(); /* a handler that fails late */
+	if (!strcmp(kind, "errno"))
+		return -ENODEV;
+	return qmp_fail(err, qmp_class_parse(kind), "no \xff such /dev/ice");
+}
+
+static int run_raise(void *ctx, struct json_object *args, struct json_object **ret,
+		     struct qmp_error *err)
+{
+	struct qmp_rig *rig = ctx;
+
+	(void)ret, (void)err;
+	for (uint64_t i = 1; i <= qmp_arg_u64(args, "count", 1); i++) {
+		struct json_object *data = json_object_new_object();
+
+		json_object_object_add(data, "n", json_object_new_uint64(i));
+		if (qmp_arg_bool(args, "limited", false))
+			qmp_event_limited(rig->server, qmp_arg_str(args, "name", ""),
+					  qmp_arg_str(args, "key", NULL), data);
+		else
+			qmp_event(rig->server, qmp_arg_str(args, "name", ""), data);
+	}
+	if (qmp_arg_u64(args, "count", 1) == 0)
+		qmp_event(rig->server, qmp_arg_str(args, "name", ""), NULL);
+	return 0;
+}
+
+static int run_count(void *ctx, struct json_object *args, struct json_object **ret,
+		     struct qmp_error *err)
+{
+	struct qmp_rig *rig = ctx;
+
+	(void)args, (void)err;
+	*ret = json_object_new_int(++rig->nr_counted);
+	return 0;
+}
+
+static int run_quit(void *ctx, struct json_object *args, struct json_object **ret,
+		    struct qmp_error *err)
+{
+	struct qmp_rig *rig = ctx;
+
+	(void)args, (void)ret, (void)err;
+	loop_stop(rig->loop);
+	return 0;
+}
+
+static const struct qmp_command table[] = {
+	{ "echo", "value:any", "Returns its arguments.", run_echo },
+	{ "take", "size:u(1..1000) step?:i(-5..5) mode?:on|off list?:[s] flag?:b", "Returns them.",
+	  run_echo },
+	{ "big", "bytes:u", "Returns a long string.", run_big },
+	{ "fail", "kind:GenericError|DeviceNotFound|DeviceNotActive|errno", "Fails.", run_fail },
+	{ "raise", "name:s count:u key?:s limited?:b", "Raises events.", run_raise },
+	{ "count", NULL, "Counts.", run_count },
+	{ "quit", NULL, "Ends the loop.", run_quit },
+};
+
+/* ---- server ---- */
+
+static void on_stop(void *ctx, uint32_t events)
+{
+	struct qmp_rig *rig = ctx;
+
+	(void)events;
+	loop_stop(rig->loop);
+}
+
+static void *loop_thread(void *ctx)
+{
+	struct qmp_rig *rig = ctx;
+
+	return (void *)(intptr_t)loop_run(rig->loop);
+}
+
+static void start_loop(struct qmp_rig *rig)
+{
+	signal(SIGPIPE, SIG_DFL); /* as in the real process */
+	rig->stop_fd = eventfd(0, EFD_CLOEXEC);
+	cr_assert_geq(rig->stop_fd, 0);
+	cr_assert_eq(loop_add(rig->loop, rig->stop_fd, EPOLLIN, on_stop, rig), 0);
+	cr_assert_eq(pthread_create(&rig->thread, NULL, loop_thread, rig), 0);
+}
+
+void rig_start(struct qmp_rig *rig)
+{
+	*rig = (struct qmp_rig){ .dir = "/tmp/ebb-qmp-XXXXXX" };
+	cr_assert(mkdtemp(rig->dir));
+	setenv("EBB_RUN_DIR", rig->dir, 1);
+	snprintf(rig->path, sizeof(rig->path), "%s/vm.sock", rig->dir);
+	cr_assert_eq(loop_new(&rig->loop), 0);
+	cr_assert_eq(qmp_server_new(&rig->server, rig->loop, rig->path, table, ARRAY_SIZE(table),
+				    rig), 0);
+	start_loop(rig);
+}
+
+void rig_start_fd(struct qmp_rig *rig, int fd)
+{
+	*rig = (struct qmp_rig){ 0 };
+	cr_assert_eq(loop_new(&rig->loop), 0);
+	cr_assert_eq(qmp_server_new_fd(&rig->server, rig->loop, fd, table, ARRAY_SIZE(table), rig),
+		     0);
+	start_loop(rig);
+}
+
+void rig_join(struct qmp_rig *rig)
+{
+	void *result;
+
+	cr_assert_eq(pthread_join(rig->thread, &result), 0);
+	cr_assert_null(result);
+	qmp_server_free(rig->server);
+	loop_free(rig->loop);
+	close(rig->stop_fd);
+}
+
+void rig_stop(struct qmp_rig *rig)
+{
+	cr_assert_eq(eventfd_write(rig->stop_fd, 1), 0);
+	rig_join(rig);
+}
+
+void rig_clean(struct qmp_rig *rig)
+{
+	cr_assert_eq(rmdir(rig->dir), 0, "%s: %s", rig->dir, strerror(errno));
+}
+
+struct qmp_server_stats rig_stats(struct qmp_rig *rig)
+{
+	struct qmp_server_stats stats;
+
+	loop_lock(rig->loop);
+	stats = qmp_server_stats(rig->server);
+	loop_unlock(rig->loop);
+	return stats;
+}
+
+uint64_t rig_cpu_ns(struct qmp_rig *rig)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	cr_assert_eq(pthread_getcpuclockid(rig->thread, &clock), 0);
+	cr_assert_eq(clock_gettime(clock, &t), 0);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* ---- clients ---- */
+
+void wire_adopt(struct wire *w, int fd)
+{
+	struct json_object *greeting;
+
+	*w = (struct wire){ .fd = fd };
+	greeting = wire_read(w);
+	cr_assert(json_object_object_get_ex(greeting, "QMP", NULL));
+	json_object_put(greeting);
+}
+
+void wire_connect(struct wire *w, const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0, "%s", strerror(errno));
+	wire_adopt(w, fd);
+}
+
+void wire_open(struct wire *w, const char *path)
+{
+	wire_connect(w, path);
+	wire_expect(w, "{\"execute\":\"qmp_capabilities\"}", "{\"return\":{}}");
+}
+
+void wire_close(struct wire *w)
+{
+	close(w->fd);
+	free(w->buf);
+	*w = (struct wire){ .fd = -1 };
+}
+
+void wire_send_bytes(struct wire *w, const void *p, size_t bytes)
+{
+	while (bytes) {
+		ssize_t n = send(w->fd, p, bytes, MSG_NOSIGNAL);
+
+		cr_assert_gt(n, 0, "send: %s", strerror(errno));
+		p = (const char *)p + n;
+		bytes -= (size_t)n;
+	}
+}
+
+void wire_send(struct wire *w, const char *text) { wire_send_bytes(w, text, strlen(text)); }
+
+char *wire_read_line(struct wire *w, size_t *bytes)
+{
+	for (;;) {
+		char *lf = w->len ? memchr(w->buf, '\n', w->len) : NULL;
+		struct pollfd p = { .fd = w->fd, .events = POLLIN };
+		ssize_t n;
+
+		if (lf) {
+			char *line = strndup(w->buf, (size_t)(lf - w->buf) - 1);
+
+			cr_assert_eq(lf[-1], '\r', "a line without CRLF: %.*s", (int)(lf - w->buf),
+				     w->buf);
+			*bytes = (size_t)(lf - w->buf) + 1;
+			w->len -= *bytes;
+			memmove(w->buf, lf + 1, w->len);
+			return line;
+		}
+		if (w->len == w->cap) {
+			w->cap = w->cap ? 2 * w->cap : 4096;
+			w->buf = realloc(w->buf, w->cap);
+		}
+		cr_assert_eq(poll(&p, 1, 10000), 1, "no reply within 10 s");
+		n = recv(w->fd, w->buf + w->len, w->cap - w->len, 0);
+		if (n <= 0) {
+			cr_assert_eq(w->len, 0, "connection ended inside a line");
+			return NULL;
+		}
+		w->len += (size_t)n;
+	}
+}
+
+struct json_object *wire_read(struct wire *w)
+{
+	struct json_tokener *t;
+	struct json_object *o;
+	size_t bytes;
+	char *line = wire_read_line(w, &bytes);
+
+	if (!line)
+		return NULL;
+	t = json_tokener_new_ex(64);
+	json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	o = json_tokener_parse_ex(t, line, (int)strlen(line));
+	cr_assert_eq(json_tokener_get_error(t), json_tokener_success, "not JSON: %s", line);
+	json_tokener_free(t);
+	free(line);
+	return o;
+}
+
+void wire_silent(struct wire *w, int ms)
+{
+	struct pollfd p = { .fd = w->fd, .events = POLLIN };
+
+	cr_assert_eq(w->len, 0, "unexpected: %.*s", (int)w->len, w->buf);
+	cr_assert_eq(poll(&p, 1, ms), 0, "something came");
+}
+
+void wire_expect(struct wire *w, const char *request, const char *reply)
+{
+	size_t bytes;
+	char *line;
+
+	wire_send(w, request);
+	line = wire_read_line(w, &bytes);
+	cr_assert(line, "connection ended after %s", request);
+	cr_assert_str_eq(line, reply, "%s\n  gave %s\n  not  %s", request, line, reply);
+	free(line);
+}
+
+void wire_next_error(struct wire *w, const char *class, const char *words)
+{
+	struct json_object *reply = wire_read(w), *error = NULL, *c = NULL, *desc = NULL;
+
+	cr_assert(reply, "connection ended");
+	cr_assert(json_object_object_get_ex(reply, "error", &error), "not an error: %s",
+		  json_object_to_json_string(reply));
+	cr_assert(json_object_object_get_ex(error, "class", &c));
+	cr_assert(json_object_object_get_ex(error, "desc", &desc));
+	cr_assert_str_eq(json_object_get_string(c), class, "%s",
+			 json_object_to_json_string(reply));
+	cr_assert(strstr(json_object_get_string(desc), words), "'%s' does not say '%s'",
+		  json_object_get_string(desc), words);
+	json_object_put(reply);
+}
+
+void wire_expect_error(struct wire *w, const char *request, const char *class, const char *words)
+{
+	wire_send(w, request);
+	wire_next_error(w, class, words);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_guest_mem.c - guest memory is reached as a whole or not at all. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vmm/memory/guest_mem.h"
+
+#define BLOCK (2 * MiB)
+#define LOW_BYTES (4 * MiB)
+/* A region right after the boot memory, a hole, and an elastic region of four blocks. */
+#define SECOND (LOW_BYTES)
+#define HOLE (LOW_BYTES + 2 * MiB)
+#define ELASTIC (64 * MiB)
+
+static struct ram low, second, elastic;
+static struct blocks blocks;
+static struct guest_mem gm;
+
+static void setup(void)
+{
+	gm = (struct guest_mem){ .nr_regions = 0 };
+	cr_assert_eq(ram_create(&low, "low", LOW_BYTES), 0);
+	cr_assert_eq(ram_create(&second, "second", 4 * MiB), 0);
+	cr_assert_eq(ram_create(&elastic, "elastic", 4 * BLOCK), 0);
+	cr_assert_eq(blocks_init(&blocks, BLOCK, 4), 0);
+	cr_assert_eq(gm_add(&gm, GPA(0), LOW_BYTES, &low, 0, NULL), 0);
+	/* Only its second half is shown to the guest. */
+	cr_assert_eq(gm_add(&gm, GPA(SECOND), 2 * MiB, &second, 2 * MiB, NULL), 0);
+	cr_assert_eq(gm_add(&gm, GPA(ELASTIC), 4 * BLOCK, &elastic, 0, &blocks), 0);
+}
+
+static void teardown(void)
+{
+	ram_destroy(&low);
+	ram_destroy(&second);
+	ram_destroy(&elastic);
+	blocks_destroy(&blocks);
+}
+
+TestSuite(guest_mem, .init = setup, .fini = teardown);
+
+/* Every door says the same about a range of at least two bytes. */
+static void assert_doors(uint64_t at, size_t bytes, int want)
+{
+	static char buffer[8 * MiB];
+
+	cr_assert_leq(bytes, sizeof(buffer));
+	cr_assert_eq(gm_read(&gm, GPA(at), buffer, bytes), want, "read %#lx", (unsigned long)at);
+	cr_assert_eq(gm_write(&gm, GPA(at), buffer, bytes), want, "write %#lx", (unsigned long)at);
+	cr_assert_eq(gm_zero(&gm, GPA(at), bytes), want, "zero %#lx", (unsigned long)at);
+	cr_assert_eq(gm_valid(&gm, GPA(at), bytes), !want, "valid %#lx", (unsigned long)at);
+}
+
+Test(guest_mem, what_is_written_is_read)
+{
+	const uint64_t at[] = { 0, 1, 4095, LOW_BYTES - 8, SECOND, HOLE - 8 };
+	uint64_t value = 0x0123456789abcdef, back;
+
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+		cr_assert_eq(gm_write_obj(&gm, GPA(at[i]), &value), 0);
+		cr_assert_eq(gm_read_obj(&gm, GPA(at[i]), &back), 0);
+		cr_assert_eq(back, value);
+	}
+	cr_assert_eq(gm_zero(&gm, GPA(HOLE - 8), 8), 0);
+	cr_assert_eq(gm_read_obj(&gm, GPA(HOLE - 8), &back), 0);
+	cr_assert_eq(back, 0);
+}
+
+Test(guest_mem, region_may_show_a_part_of_its_ram)
+{
+	char text[4] = "";
+
+	cr_assert_eq(gm_write(&gm, GPA(SECOND), "abc", 4), 0);
+	cr_assert_eq(pread(second.fd, text, 4, 2 * MiB), 4);
+	cr_assert_str_eq(text, "abc");
+}
+
+Test(guest_mem, access_ends_with_its_region)
+{
+	assert_doors(0, LOW_BYTES, 0);
+	assert_doors(0, LOW_BYTES + 1, -EFAULT);
+	assert_doors(LOW_BYTES - 4, 4, 0);
+	assert_doors(LOW_BYTES - 4, 8, -EFAULT);
+	assert_doors(HOLE - 1, 2, -EFAULT);
+	assert_doors(HOLE, 2, -EFAULT);
+	assert_doors(ELASTIC - 2, 2, -EFAULT);
+}
+
+Test(guest_mem, addresses_that_wrap_are_refused)
+{
+	assert_doors(UINT64_MAX, 2, -EFAULT);
+	assert_doors(UINT64_MAX - 7, 8, -EFAULT);
+	cr_assert_not(gm_valid(&gm, GPA(8), UINT64_MAX));
+	cr_assert_not(gm_valid(&gm, GPA(8), UINT64_MAX - 7));
+	cr_assert_not(gm_valid(&gm, GPA(UINT64_MAX), UINT64_MAX));
+}
+
+Test(guest_mem, unplugged_blocks_do_not_exist)
+{
+	uint64_t resident;
+
+	assert_doors(ELASTIC, 8, -EFAULT);
+	blocks_set(&blocks, 1, 2, BLOCK_PLUGGED);
+	assert_doors(ELASTIC + BLOCK - 1, 2, -EFAULT);
+	assert_doors(ELASTIC + 3 * BLOCK - 1, 2, -EFAULT);
+	assert_doors(ELASTIC, 4 * BLOCK, -EFAULT);
+	cr_assert_eq(ram_resident(&elastic, &resident), 0);
+	cr_assert_eq(resident, 0, "a refused access brings no page");
+	assert_doors(ELASTIC + BLOCK, 2 * BLOCK, 0);
+	assert_doors(ELASTIC + 2 * BLOCK - 1, 2, 0);
+}
+
+Test(guest_mem, closing_blocks_do_not_exist_either)
+{
+	blocks_set(&blocks, 0, 4, BLOCK_PLUGGED);
+	blocks_set(&blocks, 2, 1, BLOCK_CLOSING);
+	assert_doors(ELASTIC + 2 * BLOCK, 8, -EFAULT);
+	assert_doors(ELASTIC + 2 * BLOCK - 4, 8, -EFAULT);
+	assert_doors(ELASTIC, 2 * BLOCK, 0);
+}
+
+Test(guest_mem, refused_write_leaves_all_bytes_as_they_were)
+{
+	char text[8] = "";
+
+	cr_assert_eq(gm_write(&gm, GPA(LOW_BYTES - 4), "keep", 4), 0);
+	cr_assert_eq(gm_write(&gm, GPA(LOW_BYTES - 4), "overwrite", 8), -EFAULT);
+	cr_assert_eq(gm_zero(&gm, GPA(LOW_BYTES - 4), 8), -EFAULT);
+	cr_assert_eq(gm_read(&gm, GPA(LOW_BYTES - 4), text, 4), 0);
+	cr_assert_str_eq(text, "keep");
+}
+
+Test(guest_mem, words_are_little_endian_and_aligned)
+{
+	const uint8_t bytes[] = { 0x34, 0x12 };
+	uint16_t value = 0;
+	uint8_t back[2];
+
+	cr_assert_eq(gm_write(&gm, GPA(0x1000), bytes, 2), 0);
+	cr_assert_eq(gm_load_le16(&gm, GPA(0x1000), &value), 0);
+	cr_assert_eq(value, 0x1234);
+	cr_assert_eq(gm_store_le16(&gm, GPA(0x1000), 0xabcd), 0);
+	cr_assert_eq(gm_read(&gm, GPA(0x1000), back, 2), 0);
+	cr_assert(back[0] == 0xcd && back[1] == 0xab);
+	cr_assert_eq(gm_load_le16(&gm, GPA(0x1001), &value), -EFAULT);
+	cr_assert_eq(gm_store_le16(&gm, GPA(0x1001), 0), -EFAULT);
+	cr_assert_eq(gm_load_le16(&gm, GPA(HOLE), &value), -EFAULT);
+	cr_assert_eq(gm_store_le16(&gm, GPA(UINT64_MAX - 1), 0), -EFAULT);
+	cr_assert_eq(gm_store_le16(&gm, GPA(HOLE - 2), 0), 0);
+}
+
+Test(guest_mem, overlapping_regions_are_refused)
+{
+	cr_assert_eq(gm_add(&gm, GPA(0), 2 * MiB, &second, 0, NULL), -EEXIST);
+	cr_assert_eq(gm_add(&gm, GPA(HOLE - 1), 2, &second, 0, NULL), -EEXIST);
+	cr_assert_eq(gm_add(&gm, GPA(ELASTIC - 1), 2, &second, 0, NULL), -EEXIST);
+	cr_assert_eq(gm_add(&gm, GPA(LOW_BYTES / 2), 8, &second, 0, NULL), -EEXIST);
+	cr_assert_eq(gm_add(&gm, GPA(HOLE), ELASTIC - HOLE > 2 * MiB ? 2 * MiB : 1, &second, 0,
+			    NULL),
+		     0);
+}
+
+Test(guest_mem, table_of_regions_has_an_end)
+{
+	unsigned int nr = gm.nr_regions;
+
+	for (; nr < GM_MAX_REGIONS; nr++)
+		cr_assert_eq(gm_add(&gm, GPA(1 * GiB + nr * MiB), MiB, &low, 0, NULL), 0);
+	cr_assert_eq(gm_add(&gm, GPA(2 * GiB), MiB, &low, 0, NULL), -ENOSPC);
+	cr_assert_eq(gm.nr_regions, GM_MAX_REGIONS);
+}
+
+Test(guest_mem, region_may_end_at_the_last_address)
+{
+	uint64_t value = 1;
+
+	cr_assert_eq(gm_add(&gm, GPA(UINT64_MAX - MiB + 1), MiB, &second, 0, NULL), 0);
+	cr_assert_eq(gm_write_obj(&gm, GPA(UINT64_MAX - 7), &value), 0);
+	cr_assert_eq(gm_write_obj(&gm, GPA(UINT64_MAX - 6), &value), -EFAULT);
+}
+
+Test(guest_mem, file_fills_memory)
+{
+	int fd = memfd_create("file", MFD_CLOEXEC);
+	char text[6] = "";
+
+	cr_assert_eq(pwrite(fd, "0123456789", 10, 0), 10);
+	cr_assert_eq(gm_read_file(&gm, GPA(0x1000), fd, 4, 5), 0);
+	cr_assert_eq(gm_read(&gm, GPA(0x1000), text, 5), 0);
+	cr_assert_str_eq(text, "45678");
+	cr_assert_eq(gm_read_file(&gm, GPA(0x1000), fd, 4, 7), -ENODATA);
+	cr_assert_eq(gm_read_file(&gm, GPA(0x1000), fd, 11, 1), -ENODATA);
+	cr_assert_eq(gm_read_file(&gm, GPA(HOLE - 4), fd, 0, 8), -EFAULT);
+	cr_assert_eq(gm_read_file(&gm, GPA(ELASTIC), fd, 0, 8), -EFAULT);
+	cr_assert_eq(gm_read_file(&gm, GPA(0x1000), -1, 0, 8), -EBADF);
+	close(fd);
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_qmp_clients.c - clients that are many, deaf, dying, or send descriptors. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "tests/unit/qmp_rig.h"
+#include "vmm/base/clock.h"
+
+static struct qmp_rig rig;
+
+static void start(void) { rig_start(&rig); }
+
+static void stop(void)
+{
+	rig_stop(&rig);
+	rig_clean(&rig);
+}
+
+TestSuite(qmp_clients, .init = start, .fini = stop, .timeout = 120);
+
+static unsigned int nr_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Closing is seen by the server's thread a moment later. */
+static void wait_for_clients(unsigned int nr)
+{
+	for (int i = 0; i < 5000 && rig_stats(&rig).nr_clients != nr; i++)
+		usleep(1000);
+	cr_assert_eq(rig_stats(&rig).nr_clients, nr, "%u clients, not %u",
+		     rig_stats(&rig).nr_clients, nr);
+}
+
+Test(qmp_clients, sixty_four_clients_are_served_and_the_next_is_refused)
+{
+	static struct wire w[64];
+	struct wire more = { .fd = -1 };
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++)
+		wire_open(&w[i], rig.path);
+	strcpy(a.sun_path, rig.path);
+	for (int i = 0; i < 36; i++) {
+		more.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		cr_assert_eq(connect(more.fd, (struct sockaddr *)&a, sizeof(a)), 0);
+		wire_next_error(&more, "GenericError", "64 clients");
+		cr_expect_null(wire_read(&more));
+		wire_close(&more);
+	}
+	cr_expect_eq(rig_stats(&rig).nr_clients_refused, 36);
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++)
+		wire_send(&w[i], "{\"execute\":\"echo\",\"arguments\":{\"value\":1}}");
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++)
+		wire_expect(&w[i], "", "{\"return\":{\"value\":1}}");
+	wire_close(&w[5]);
+	wait_for_clients(63);
+	wire_open(&more, rig.path);
+	wire_close(&more);
+	for (size_t i = 0; i < ARRAY_SIZE(w); i++)
+		if (i != 5)
+			wire_close(&w[i]);
+	wait_for_clients(0);
+}
+
+Test(qmp_clients, deaf_client_loses_events_and_nobody_waits)
+{
+	struct wire deaf, wire;
+	uint64_t start_ns, took_ns;
+	struct json_object *o;
+	int64_t last = 0;
+	unsigned int nr_got = 0;
+
+	wire_open(&deaf, rig.path);
+	wire_open(&wire, rig.path);
+	start_ns = clock_ns();
+	for (int i = 0; i < 100; i++) {
+		wire_send(&wire, "{\"execute\":\"raise\",\"arguments\":{\"name\":\"E\",\"count\":100}}");
+		for (int n = 1; n <= 100; n++)
+			json_object_put(wire_read(&wire));
+		wire_expect(&wire, "", "{\"return\":{}}");
+	}
+	took_ns = clock_ns() - start_ns;
+	cr_expect_lt(took_ns, 30 * NS_PER_S);
+	cr_expect_gt(rig_stats(&rig).nr_events_dropped, 0);
+	/* What it does read later is whole lines in order, then the reply. */
+	wire_send(&deaf, "{\"execute\":\"echo\",\"arguments\":{\"value\":\"late\"}}");
+	for (;;) {
+		struct json_object *value;
+
+		o = wire_read(&deaf);
+		if (!json_object_object_get_ex(o, "event", NULL))
+			break;
+		cr_assert(json_object_object_get_ex(o, "data", &value));
+		last = json_object_get_int64(json_object_object_get(value, "n"));
+		nr_got++;
+		json_object_put(o);
+	}
+	cr_expect_str_eq(json_object_to_json_string_ext(o, 0), "{\"return\":{\"value\":\"late\"}}");
+	json_object_put(o);
+	cr_expect_gt(last, 0);
+	cr_expect_eq(nr_got + rig_stats(&rig).nr_events_dropped, 10000, "%u got, %lu dropped", nr_got,
+		     (unsigned long)rig_stats(&rig).nr_events_dropped);
+	wire_close(&deaf);
+	wire_close(&wire);
+}
+
+Test(qmp_clients, client_that_asks_and_never_reads_is_held_back_and_gets_every_reply)
+{
+	static const char ask[] = "{\"execute\":\"big\",\"arguments\":{\"bytes\":30000}}";
+	struct wire deaf, wire;
+	unsigned int nr_sent = 0;
+	size_t rest = 0, backlog;
+	uint64_t cpu_ns;
+
+	wire_open(&deaf, rig.path);
+	wire_open(&wire, rig.path);
+	/* Until its own sends do not fit any more: the server has stopped to read. */
+	for (int idle = 0; idle < 20;) {
+		ssize_t n = send(deaf.fd, ask + rest, sizeof(ask) - 1 - rest,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0) {
+			cr_assert_eq(errno, EAGAIN);
+			usleep(10000);
+			idle++;
+			continue;
+		}
+		idle = 0;
+		rest += (size_t)n;
+		if (rest == sizeof(ask) - 1) {
+			rest = 0;
+			nr_sent++;
+		}
+		cr_assert_lt(nr_sent, 1000000, "the server reads without end");
+	}
+	/* Waiting costs no time and bounded memory. */
+	cpu_ns = rig_cpu_ns(&rig);
+	usleep(300000);
+	cpu_ns = rig_cpu_ns(&rig) - cpu_ns;
+	cr_expect_lt(cpu_ns, 100 * NS_PER_MS, "%lu ns of CPU while idle", (unsigned long)cpu_ns);
+	backlog = rig_stats(&rig).backlog_bytes;
+	cr_expect_geq(backlog, QMP_MAX_BACKLOG);
+	cr_expect_lt(backlog, QMP_MAX_BACKLOG + QMP_MAX_REPLY, "%zu", backlog);
+	/* Meanwhile the others are served. */
+	wire_expect(&wire, "{\"execute\":\"count\"}", "{\"return\":1}");
+	/* And when it reads at last, nothing is missing. */
+	for (unsigned int i = 0; i < nr_sent; i++) {
+		size_t bytes;
+		char *line = wire_read_line(&deaf, &bytes);
+
+		cr_assert_eq(bytes, 30000 + 15, "reply %u of %u: %s", i, nr_sent, line);
+		free(line);
+	}
+	wire_send(&deaf, ask + rest);
+	wire_close(&deaf);
+	wire_close(&wire);
+}
+
+Test(qmp_clients, client_that_dies_mid_reply_costs_nothing)
+{
+	unsigned int fds_before;
+	struct wire w;
+
+	wire_open(&w, rig.path);
+	fds_before = nr_fds();
+	for (int i = 0; i < 100; i++) {
+		struct wire dying;
+
+		wire_open(&dying, rig.path);
+		for (int n = 0; n < 20; n++)
+			wire_send(&dying, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
+		wire_close(&dying);
+	}
+	wait_for_clients(1);
+	cr_expect_eq(nr_fds(), fds_before);
+	wire_expect(&w, "{\"execute\":\"count\"}", "{\"return\":1}");
+	wire_close(&w);
+}
+
+Test(qmp_clients, client_that_leaves_while_held_back_is_noticed)
+{
+	struct wire w, deaf;
+
+	wire_open(&w, rig.path);
+	wire_open(&deaf, rig.path);
+	for (int n = 0; n < 40; n++)
+		wire_send(&deaf, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
+	usleep(50000);
+	wire_close(&deaf);
+	wait_for_clients(1);
+	wire_close(&w);
+}
+
+Test(qmp_clients, requests_of_a_client_that_has_left_are_carried_out)
+{
+	struct wire w, hasty;
+
+	wire_open(&w, rig.path);
+	wire_open(&hasty, rig.path);
+	wire_send(&hasty, "{\"execute\":\"count\"}{\"execute\":\"count\"}{\"execute\":\"count\"}");
+	wire_close(&hasty);
+	wait_for_clients(1);
+	wire_expect(&w, "{\"execute\":\"count\"}", "{\"return\":4}");
+	wire_close(&w);
+}
+
+Test(qmp_clients, half_closed_client_still_gets_its_replies)
+{
+	struct wire w;
+
+	wire_open(&w, rig.path);
+	for (int i = 0; i < 10; i++)
+		wire_send(&w, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
+	wire_send(&w, "{\"execute\":\"count\"}");
+	shutdown(w.fd, SHUT_WR);
+	usleep(50000);
+	for (int i = 0; i < 10; i++)
+		json_object_put(wire_read(&w));
+	wire_expect(&w, "", "{\"return\":1}");
+	cr_expect_null(wire_read(&w));
+	wire_close(&w);
+	wait_for_clients(0);
+}
+
+Test(qmp_clients, descriptors_that_come_along_are_not_kept)
+{
+	static const char text[] = "{\"execute\":\"count\"}";
+	static const int amounts[] = { 0, 1, 253 };
+	unsigned int fds_before;
+	struct wire w;
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	wire_open(&w, rig.path);
+	fds_before = nr_fds();
+	for (size_t i = 0; i < ARRAY_SIZE(amounts); i++) {
+		union {
+			struct cmsghdr align;
+			char buf[CMSG_SPACE(253 * sizeof(int))];
+		} control = { 0 };
+		struct iovec iov = { (void *)(uintptr_t)text, sizeof(text) - 1 };
+		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+				      .msg_controllen = CMSG_SPACE((size_t)amounts[i] *
+								   sizeof(int)) };
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		char reply[32];
+
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN((size_t)amounts[i] * sizeof(int));
+		for (int n = 0; n < amounts[i]; n++)
+			memcpy(CMSG_DATA(c) + (size_t)n * sizeof(int), &fd, sizeof(fd));
+		cr_assert_eq(sendmsg(w.fd, &msg, 0), (ssize_t)sizeof(text) - 1, "%s",
+			     strerror(errno));
+		snprintf(reply, sizeof(reply), "{\"return\":%zu}", i + 1);
+		wire_expect(&w, "", reply);
+		cr_expect_eq(nr_fds(), fds_before, "after %d descriptors", amounts[i]);
+	}
+	close(fd);
+	wire_close(&w);
+}
+
+/* The server ends inside: its own start and stop. */
+Test(qmp_quit, reply_to_quit_arrives_before_the_end, .timeout = 60)
+{
+	struct wire w, deaf;
+	uint64_t start_ns;
+
+	rig_start(&rig);
+	wire_open(&w, rig.path);
+	wire_open(&deaf, rig.path);
+	for (int n = 0; n < 40; n++)
+		wire_send(&deaf, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
+	usleep(50000);
+	wire_send(&w, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}"
+		      "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}{\"execute\":\"quit\"}");
+	start_ns = clock_ns();
+	rig_join(&rig);
+	cr_expect_lt(clock_ns() - start_ns, 2 * NS_PER_S, "a deaf client holds up the end");
+	json_object_put(wire_read(&w));
+	json_object_put(wire_read(&w));
+	wire_expect(&w, "", "{\"return\":{}}");
+	cr_expect_null(wire_read(&w));
+	wire_close(&w);
+	wire_close(&deaf);
+	rig_clean(&rig);
+}
+
+/* Reads until the end; wire_read_line() asserts that it does not come inside a line. */
+static void *read_all(void *ctx)
+{
+	uintptr_t nr_lines = 0;
+	size_t bytes;
+	char *line;
+
+	while ((line = wire_read_line(ctx, &bytes))) {
+		free(line);
+		nr_lines++;
+	}
+	return (void *)nr_lines;
+}
+
+Test(qmp_quit, backlog_is_sent_to_a_client_that_reads_at_the_end, .timeout = 60)
+{
+	struct wire slow, w;
+	pthread_t reader;
+	void *nr_lines;
+
+	rig_start(&rig);
+	wire_open(&w, rig.path);
+	wire_open(&slow, rig.path);
+	for (int n = 0; n < 40; n++)
+		wire_send(&slow, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
+	usleep(50000);
+	cr_assert_geq(rig_stats(&rig).backlog_bytes, QMP_MAX_BACKLOG);
+	wire_expect(&w, "{\"execute\":\"quit\"}", "{\"return\":{}}");
+	/* The loop has stopped: only the end of the server can send the rest. */
+	usleep(50000);
+	pthread_create(&reader, NULL, read_all, &slow);
+	rig_join(&rig);
+	pthread_join(reader, &nr_lines);
+	cr_expect_gt((uintptr_t)nr_lines, 1);
+	cr_expect_lt((uintptr_t)nr_lines, 40, "the rest was never asked for by the server");
+	wire_close(&slow);
+	wire_close(&w);
+	rig_clean(&rig);
+}
+
+Test(qmp_clients, server_out_of_descriptors_waits_without_spinning)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct rlimit limit, low;
+	struct wire w;
+	uint64_t cpu_ns;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(a.sun_path, rig.path);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = 3; /* below what is open: no more, whatever is free */
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	cpu_ns = rig_cpu_ns(&rig);
+	usleep(400000);
+	cpu_ns = rig_cpu_ns(&rig) - cpu_ns;
+	cr_expect_lt(cpu_ns, 100 * NS_PER_MS, "%lu ns of CPU", (unsigned long)cpu_ns);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	wire_adopt(&w, fd);
+	wire_close(&w);
+}
+
+Test(qmp_clients, other_users_are_turned_away_whatever_the_mode_of_the_file)
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid())
+		cr_skip_test("needs root to become another user");
+	cr_assert_eq(chmod(rig.dir, 0711), 0);
+	cr_assert_eq(chmod(rig.path, 0666), 0);
+	pid = fork();
+	if (!pid) {
+		struct sockaddr_un a = { .sun_family = AF_UNIX };
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		char text[512] = "";
+
+		strcpy(a.sun_path, rig.path);
+		if (setresuid(65534, 65534, 65534) || connect(fd, (struct sockaddr *)&a, sizeof(a)))
+			_exit(1);
+		if (read(fd, text, sizeof(text) - 1) <= 0)
+			_exit(2);
+		_exit(strstr(text, "for the owner of the VM") ? 0 : 3);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0, "%x", (unsigned int)status);
+	cr_expect_eq(rig_stats(&rig).nr_clients, 0);
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* version.h - the version that `ebb version`, the QMP greeting and the package show. */
+#ifndef EBB_BASE_VERSION_H
+#define EBB_BASE_VERSION_H
+
+#define EBB_VERSION "0.1"
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands.h - what the control socket can ask of the machine, and the events it hears. */
+#ifndef EBB_COMMANDS_H
+#define EBB_COMMANDS_H
+
+#include "vmm/base/types.h"
+
+struct machine;
+struct vmem;
+
+/*
+ * Opens the control socket. -EADDRINUSE: a live VM has that name or path. 0 or -errno, logged.
+ */
+int must_check commands_listen(struct machine *m);
+
+/* SHUTDOWN or RESET: who asked, and why (QMP's ShutdownCause). */
+void commands_event_cause(struct machine *m, const char *name, bool guest, const char *reason);
+/* Callbacks of the virtio-mem devices; CTX is the machine. */
+void commands_size_changed(void *ctx, struct vmem *vmem);
+void commands_job_changed(void *ctx, struct vmem *vmem);
+
+#endif

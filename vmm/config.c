@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.c - what `ebb run` was asked for, checked. */
+#include "vmm/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/base/log.h"
+#include "vmm/base/size.h"
+
+#define BLOCK_BYTES_MIN (2 * MiB)
+#define BLOCKS_MAX (UINT32_C(1) << 24) /* one byte of state each */
+#define BOOT_BYTES_MAX (16 * KiB * GiB)
+#define ELASTIC_BYTES_MAX (16 * KiB * GiB)
+
+void config_init(struct config *cfg)
+{
+	*cfg = (struct config){ .boot_bytes = 512 * MiB, .nr_cpus = 1, .cmdline = "" };
+}
+
+static int parse_size(const char *option, const char *text, uint64_t *bytes)
+{
+	if (size_parse(text, bytes))
+		return fail_usage("%s: '%s' is not a size; write for example 512M or 8G", option,
+				  text);
+	return 0;
+}
+
+static int set_kernel(void *target, const char *value)
+{
+	((struct config *)target)->kernel = value;
+	return 0;
+}
+
+static int set_initrd(void *target, const char *value)
+{
+	((struct config *)target)->initrd = value;
+	return 0;
+}
+
+static int set_cmdline(void *target, const char *value)
+{
+	((struct config *)target)->cmdline = value;
+	return 0;
+}
+
+static int set_memory(void *target, const char *value)
+{
+	return parse_size("--memory", value, &((struct config *)target)->boot_bytes);
+}
+
+static int set_cpus(void *target, const char *value)
+{
+	struct config *cfg = target;
+	char *rest;
+	unsigned long nr = strtoul(value, &rest, 10);
+
+	if (!isdigit((unsigned char)*value) || *rest || nr < 1 || nr > CONFIG_MAX_CPUS)
+		return fail_usage("--cpus: '%s' is not a number from 1 to %d", value,
+				  CONFIG_MAX_CPUS);
+	cfg->nr_cpus = (unsigned int)nr;
+	return 0;
+}
+
+static int set_elastic_key(struct config_elastic *e, const char *key, const char *value)
+{
+	if (!strcmp(key, "block"))
+		return parse_size("--elastic block", value, &e->block_bytes);
+	if (!strcmp(key, "requested"))
+		return parse_size("--elastic requested", value, &e->requested_bytes);
+	if (strcmp(key, "id") != 0)
+		return fail_usage("--elastic: unknown key '%s'; there are block, requested, id", key);
+	if (!*value || strlen(value) >= sizeof(e->id) ||
+	    strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") !=
+		    strlen(value))
+		return fail_usage("--elastic: id '%s': letters, digits, - and _, at most %zu",
+				  value, sizeof(e->id) - 1);
+	snprintf(e->id, sizeof(e->id), "%s", value);
+	return 0;
+}
+
+/* SIZE[,block=SIZE][,requested=SIZE][,id=ID] */
+static int set_elastic(void *target, const char *value)
+{
+	struct config *cfg = target;
+	struct config_elastic *e = &cfg->elastic[cfg->nr_elastic];
+	auto_free char *text = strdup(value);
+	char *save = NULL, *word;
+	int r;
+
+	if (!text)
+		return fail(-ENOMEM, "--elastic");
+	if (cfg->nr_elastic == CONFIG_MAX_ELASTIC)
+		return fail_usage("--elastic: at most %d devices", CONFIG_MAX_ELASTIC);
+	*e = (struct config_elastic){ .block_bytes = BLOCK_BYTES_MIN };
+	snprintf(e->id, sizeof(e->id), "mem%u", cfg->nr_elastic);
+	word = strtok_r(text, ",", &save);
+	r = parse_size("--elastic", word ? word : "", &e->bytes);
+	while (!r && (word = strtok_r(NULL, ",", &save))) {
+		char *equals = strchr(word, '=');
+
+		if (!equals)
+			return fail_usage("--elastic: '%s' is not KEY=VALUE", word);
+		*equals = 0;
+		r = set_elastic_key(e, word, equals + 1);
+	}
+	if (!r)
+		cfg->nr_elastic++;
+	return r;
+}
+
+static int set_name(void *target, const char *value)
+{
+	struct config *cfg = target;
+
+	if (vm_name_check(value))
+		return -EINVAL;
+	snprintf(cfg->name, sizeof(cfg->name), "%s", value);
+	return 0;
+}
+
+static int set_qmp(void *target, const char *value)
+{
+	((struct config *)target)->qmp_path = value;
+	return 0;
+}
+
+static int set_no_reboot(void *target, const char *value)
+{
+	(void)value;
+	((struct config *)target)->no_reboot = true;
+	return 0;
+}
+
+static int set_debug_exit(void *target, const char *value)
+{
+	(void)value;
+	((struct config *)target)->debug_exit = true;
+	return 0;
+}
+
+static int set_paused(void *target, const char *value)
+{
+	(void)value;
+	((struct config *)target)->paused = true;
+	return 0;
+}
+
+static int set_loglevel(void *target, const char *value)
+{
+	enum log_level level;
+
+	(void)target;
+	if (log_level_parse(value, &level))
+		return fail_usage("--loglevel: '%s' is none of error, warning, info, debug", value);
+	log_set_level(level);
+	return 0;
+}
+
+const struct option_row config_options[] = {
+	{ "kernel", 'k', "FILE",
+	  "Linux bzImage, or an ELF file with a PVH note: vmlinux, bare-metal guest", set_kernel },
+	{ "initrd", 'i', "FILE", "initial RAM disk", set_initrd },
+	{ "params", 'p', "TEXT", "kernel command line", set_cmdline },
+	{ "memory", 'm', "SIZE", "boot memory, fixed (default 512M)", set_memory },
+	{ "elastic", 'e', "SIZE[,KEY=VALUE...]",
+	  "memory that comes and goes (virtio-mem), up to SIZE; may be repeated\n"
+	  "block=SIZE      unit, a power of two, at least 2M (default 2M)\n"
+	  "requested=SIZE  what the guest is asked to plug at start (default 0)\n"
+	  "id=ID           name of the device (default mem0, mem1, ...)",
+	  set_elastic },
+	{ "cpus", 'c', "N", "virtual CPUs, 1 to 64 (default 1)", set_cpus },
+	{ "name", 'n', "NAME", "name of the VM for the other verbs (default vm-PID)", set_name },
+	{ "qmp", 0, "PATH", "control socket (default by name, in the runtime folder)", set_qmp },
+	{ "paused", 0, NULL, "do not start the vCPUs until `cont`", set_paused },
+	{ "no-reboot", 0, NULL, "end with exit code 32 when the guest reboots", set_no_reboot },
+	{ "debug-exit", 0, NULL, "a write to port 0xf4 ends the VM with that exit code",
+	  set_debug_exit },
+	{ "loglevel", 0, "LEVEL", "error, warning (default), info or debug", set_loglevel },
+	{ 0 }
+};
+
+static int check_elastic(const struct config *cfg, const struct config_elastic *e)
+{
+	char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
+
+	if (!is_power_of_two(e->block_bytes) || e->block_bytes < BLOCK_BYTES_MIN)
+		return fail_usage("--elastic %s: block size %s is not a power of two of at least "
+				  "2 MiB", e->id, size_format(e->block_bytes, a));
+	if (!e->bytes)
+		return fail_usage("--elastic %s: size 0; leave the option out", e->id);
+	if (e->bytes > ELASTIC_BYTES_MAX)
+		return fail_usage("--elastic %s: %s is above the limit of %s", e->id,
+				  size_format(e->bytes, a), size_format(ELASTIC_BYTES_MAX, b));
+	if (!is_aligned(e->bytes, e->block_bytes))
+		return fail_usage("--elastic %s: %s is not a multiple of the block size %s", e->id,
+				  size_format(e->bytes, a), size_format(e->block_bytes, b));
+	if (e->bytes / e->block_bytes > BLOCKS_MAX)
+		return fail_usage("--elastic %s: more than %u blocks; take a larger block size",
+				  e->id, BLOCKS_MAX);
+	if (!is_aligned(e->requested_bytes, e->block_bytes))
+		return fail_usage("--elastic %s: requested %s is not a multiple of the block size "
+				  "%s", e->id, size_format(e->requested_bytes, a),
+				  size_format(e->block_bytes, b));
+	if (e->requested_bytes > e->bytes)
+		return fail_usage("--elastic %s: requested %s is above the size %s", e->id,
+				  size_format(e->requested_bytes, a), size_format(e->bytes, b));
+	for (const struct config_elastic *o = cfg->elastic; o < e; o++)
+		if (!strcmp(o->id, e->id))
+			return fail_usage("--elastic: two devices of the name %s", e->id);
+	return 0;
+}
+
+int config_check(struct config *cfg)
+{
+	char a[SIZE_TEXT_BYTES];
+
+	if (!cfg->kernel)
+		return fail_usage("no kernel: name one with -k FILE (see ebb run --help)");
+	if (!cfg->boot_bytes)
+		return fail_usage("--memory: boot memory can't be 0; a kernel needs some, for "
+				  "example -m 256M");
+	if (!is_aligned(cfg->boot_bytes, 2 * MiB))
+		return fail_usage("--memory: %s is not a multiple of 2 MiB",
+				  size_format(cfg->boot_bytes, a));
+	if (cfg->boot_bytes > BOOT_BYTES_MAX)
+		return fail_usage("--memory: %s is above the limit of 16 TiB",
+				  size_format(cfg->boot_bytes, a));
+	for (unsigned int i = 0; i < cfg->nr_elastic; i++) {
+		int r = check_elastic(cfg, &cfg->elastic[i]);
+
+		if (r)
+			return r;
+	}
+	if (!cfg->name[0])
+		snprintf(cfg->name, sizeof(cfg->name), "vm-%d", (int)getpid());
+	return 0;
+}

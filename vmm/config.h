@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.h - what `ebb run` was asked for, checked. */
+#ifndef EBB_CONFIG_H
+#define EBB_CONFIG_H
+
+#include "vmm/base/types.h"
+#include "vmm/control/vm_path.h"
+#include "vmm/options.h"
+
+#define CONFIG_MAX_ELASTIC 8
+#define CONFIG_MAX_CPUS 64
+
+/* One virtio-mem device. */
+struct config_elastic {
+	char id[32];
+	uint64_t bytes; /* the most it can hold */
+	uint64_t block_bytes;
+	uint64_t requested_bytes; /* at start */
+};
+
+struct config {
+	char name[VM_NAME_MAX + 1];
+	const char *kernel, *initrd, *cmdline;
+	const char *qmp_path; /* NULL: by the VM's name */
+	uint64_t boot_bytes;
+	unsigned int nr_cpus;
+	unsigned int nr_elastic;
+	struct config_elastic elastic[CONFIG_MAX_ELASTIC];
+	bool no_reboot, debug_exit, paused;
+};
+
+extern const struct option_row config_options[]; /* their target is a struct config */
+
+void config_init(struct config *cfg);
+/* Checks the whole and fills in what was left open. 0 or -EINVAL, logged with the way out. */
+int must_check config_check(struct config *cfg);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_path.h - where the control socket of a VM lies, by the VM's name.
+ * ${EBB_RUN_DIR:-${XDG_RUNTIME_DIR:-/run}/ebb}/NAME.sock
+ */
+#ifndef EBB_CONTROL_VM_PATH_H
+#define EBB_CONTROL_VM_PATH_H
+
+#include "vmm/base/types.h"
+
+#define VM_NAME_MAX 64
+#define VM_PATH_SIZE 108 /* sun_path, with its NUL */
+
+/* 0, or -EINVAL (logged): 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or a digit. */
+int must_check vm_name_check(const char *name);
+/* -ENAMETOOLONG (logged) when no socket in it could be named. */
+int must_check vm_run_dir(char dir[VM_PATH_SIZE]);
+/*
+ * The socket of VM: a name, or a path if it holds a '/'. -EINVAL or -ENAMETOOLONG, logged.
+ * Nothing need exist there.
+ */
+int must_check vm_path(char path[VM_PATH_SIZE], const char *vm);
+
+struct vm_entry {
+	char name[VM_NAME_MAX + 1];
+	bool is_live; /* false: the socket was left by a VM that died */
+};
+/* The VMs of the run directory, sorted by name; an array to free(). No directory: none. */
+int must_check vm_list(struct vm_entry **out, size_t *nr);
+
+#endif

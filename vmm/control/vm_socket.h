@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm_socket.h - the unix socket of a VM: made once per name, also beside one left by a dead VM. */
+#ifndef EBB_CONTROL_VM_SOCKET_H
+#define EBB_CONTROL_VM_SOCKET_H
+
+#include <sys/types.h>
+
+#include "vmm/control/vm_path.h"
+
+struct vm_socket {
+	int fd;                  /* -1: closed */
+	char path[VM_PATH_SIZE]; /* empty: inherited, no file of ours */
+	dev_t dev;
+	ino_t ino;
+};
+
+/*
+ * Listens at PATH with mode 0600, non-blocking. A socket there that nobody serves any more is
+ * replaced; its directory is locked meanwhile, so of two VMs that start at once one wins. Makes
+ * the run directory (mode 0700) when PATH lies in it. -EADDRINUSE: a live process has it;
+ * -EEXIST: something there is not a socket; -EBUSY: the directory stays locked; all logged, with
+ * SOCKET closed and nothing left behind.
+ */
+int must_check vm_socket_listen(struct vm_socket *socket, const char *path);
+/* Closes it and removes the file, if it is still ours. */
+void vm_socket_close(struct vm_socket *socket);
+
+/*
+ * Connects to PATH; *FD is non-blocking. Waits until the monotonic time UNTIL_NS for a server that
+ * is behind with its clients, then -ETIMEDOUT. -ECONNREFUSED: nobody serves it; -ENOENT and others.
+ * Not logged.
+ */
+int must_check vm_socket_connect(const char *path, uint64_t until_ns, int *fd);
+/* Does somebody serve it? */
+bool vm_socket_is_live(const char *path);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* arch.h - what a processor architecture provides to vmm/kvm, one folder each. */
+#ifndef EBB_KVM_ARCH_H
+#define EBB_KVM_ARCH_H
+
+#include "vmm/base/types.h"
+#include "vmm/kvm/vcpu.h"
+
+struct kvm;
+struct kvm_run;
+struct vm;
+
+/* Right after KVM_CREATE_VM. */
+int must_check arch_vm_init(struct vm *vm);
+/* Right after KVM_CREATE_IRQCHIP: GSI n leads to pin n. */
+int must_check arch_vm_route_irqs(struct vm *vm);
+/* CPU number ID of NR; before its first run. */
+int must_check arch_vcpu_init(const struct kvm *kvm, int vcpu_fd, unsigned int id, unsigned int nr);
+/* Puts the boot CPU at the kernel's entry. */
+int must_check arch_vcpu_set_entry(int vcpu_fd, const struct vcpu_entry *entry);
+/* An exit that only this architecture has (port I/O). False when it is not one. */
+bool arch_vcpu_exit(const struct vcpu_env *env, struct kvm_run *run);
+/* Registers and the bytes at the instruction pointer, as lines for a person. */
+void arch_vcpu_dump(int vcpu_fd, const struct guest_mem *gm, const struct kvm_run *run, char *text,
+		    size_t bytes);
+unsigned int arch_phys_bits(const struct kvm *kvm);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kvm.c - one virtual machine of /dev/kvm. */
+#include "vmm/kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+
+#include "vmm/base/log.h"
+#include "vmm/kvm/arch.h"
+
+static const struct {
+	unsigned int capability;
+	const char *name;
+} needed[] = {
+	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
+	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
+	{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
+	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
+	{ KVM_CAP_SYNC_MMU, "KVM_CAP_SYNC_MMU" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+};
+
+int kvm_extension(const struct kvm *kvm, unsigned int capability)
+{
+	int r = ioctl(kvm->fd, KVM_CHECK_EXTENSION, capability);
+
+	return r < 0 ? 0 : r;
+}
+
+static int open_failed(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case ENXIO:
+	case ENODEV:
+		fail_usage("/dev/kvm: not there; load kvm-intel or kvm-amd, and enable "
+			   "virtualisation in the firmware or, inside a VM, nesting on its host");
+		return -ENOENT;
+	case EACCES:
+	case EPERM:
+		fail_usage("/dev/kvm: no permission; add the user to the group that owns it "
+			   "(usually: adduser USER kvm, then log in again)");
+		return -EACCES;
+	default:
+		return fail(-error, "open /dev/kvm");
+	}
+}
+
+int kvm_open(struct kvm *kvm)
+{
+	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int version, run_bytes, max_vcpus;
+
+	if (fd < 0)
+		return open_failed(errno);
+	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION) {
+		fail_usage("/dev/kvm: API version %d, this program needs %d", version,
+			   KVM_API_VERSION);
+		return -ENODEV;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].capability) > 0)
+			continue;
+		fail_usage("/dev/kvm lacks %s; a newer host kernel has it", needed[i].name);
+		return -ENODEV;
+	}
+	run_bytes = ioctl(fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (run_bytes < 0)
+		return fail(-errno, "KVM_GET_VCPU_MMAP_SIZE");
+	max_vcpus = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	*kvm = (struct kvm){ .fd = take_fd(&fd),
+			     .run_bytes = (size_t)run_bytes,
+			     .max_vcpus = max_vcpus > 0 ? (unsigned int)max_vcpus : 1 };
+	return 0;
+}
+
+void kvm_close(struct kvm *kvm)
+{
+	if (kvm->run_bytes)
+		close(kvm->fd);
+	*kvm = (struct kvm){ .fd = -1 };
+}
+
+unsigned int kvm_phys_bits(const struct kvm *kvm) { return arch_phys_bits(kvm); }
+
+int vm_create(struct vm *vm, const struct kvm *kvm)
+{
+	auto_close int fd = -1;
+	int r;
+
+	do
+		fd = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+	while (fd < 0 && errno == EINTR);
+	if (fd < 0)
+		return fail(-errno, "KVM_CREATE_VM");
+	*vm = (struct vm){ .fd = fd, .kvm = kvm };
+	r = arch_vm_init(vm);
+	if (r) {
+		*vm = (struct vm){ .fd = -1 };
+		return r;
+	}
+	take_fd(&fd);
+	return 0;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (vm->kvm)
+		close(vm->fd);
+	*vm = (struct vm){ .fd = -1 };
+}
+
+int vm_add_slot(struct vm *vm, gpa_t base, const struct ram *ram, uint64_t offset, uint64_t bytes)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = vm->nr_slots,
+		.guest_phys_addr = base.v,
+		.memory_size = bytes,
+		.userspace_addr = (uintptr_t)ram->host + offset,
+	};
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
+		return fail(-errno, "memory slot of %llu bytes at %#llx",
+			    (unsigned long long)bytes, (unsigned long long)base.v);
+	vm->nr_slots++;
+	return 0;
+}
+
+int vm_create_irqchip(struct vm *vm)
+{
+	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0))
+		return fail(-errno, "KVM_CREATE_IRQCHIP");
+	return arch_vm_route_irqs(vm);
+}
+
+int vm_irqfd(struct vm *vm, int event_fd, uint32_t gsi)
+{
+	struct kvm_irqfd irqfd = { .fd = (uint32_t)event_fd, .gsi = gsi };
+
+	if (ioctl(vm->fd, KVM_IRQFD, &irqfd))
+		return fail(-errno, "KVM_IRQFD for GSI %u", gsi);
+	return 0;
+}
+
+int vm_ioeventfd(struct vm *vm, int event_fd, gpa_t at, uint32_t value)
+{
+	struct kvm_ioeventfd doorbell = {
+		.datamatch = value,
+		.addr = at.v,
+		.len = 4,
+		.fd = event_fd,
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+	};
+
+	if (ioctl(vm->fd, KVM_IOEVENTFD, &doorbell))
+		return fail(-errno, "KVM_IOEVENTFD at %#llx", (unsigned long long)at.v);
+	return 0;
+}

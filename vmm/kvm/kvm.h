@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kvm.h - one virtual machine of /dev/kvm: memory slots, interrupts, doorbells.
+ * Owner: machine. Thread: the loop (or before it runs). 0 or -errno, logged where it arose.
+ * Order of calls (it decides the start-up time, KVM waits for a grace period otherwise): vm_create,
+ * vm_add_slot for all memory, vm_create_irqchip, vCPUs, then vm_irqfd and vm_ioeventfd.
+ */
+#ifndef EBB_KVM_KVM_H
+#define EBB_KVM_KVM_H
+
+#include "vmm/base/types.h"
+#include "vmm/memory/ram.h"
+
+struct kvm {
+	int fd;
+	size_t run_bytes;     /* of a vCPU's shared page */
+	unsigned int max_vcpus;
+};
+
+/*
+ * Opens /dev/kvm and checks what Ebb needs of it. The message of a failure names the way out.
+ * -ENOENT, -EACCES, -ENODEV (too old).
+ */
+int must_check kvm_open(struct kvm *kvm);
+void kvm_close(struct kvm *kvm);
+/* The value of KVM_CHECK_EXTENSION, 0 when unknown. */
+int kvm_extension(const struct kvm *kvm, unsigned int capability);
+/* The width of guest-physical addresses. */
+unsigned int kvm_phys_bits(const struct kvm *kvm);
+
+struct vm {
+	int fd;
+	const struct kvm *kvm;
+	uint32_t nr_slots;
+};
+
+int must_check vm_create(struct vm *vm, const struct kvm *kvm);
+/* Accepts a zeroed struct. All vCPUs must be gone. */
+void vm_destroy(struct vm *vm);
+/* Gives the guest BYTES of RAM from OFFSET on at BASE. */
+int must_check vm_add_slot(struct vm *vm, gpa_t base, const struct ram *ram, uint64_t offset,
+			   uint64_t bytes);
+/* In-kernel interrupt controllers; GSI n is pin n of the I/O APIC (x86). */
+int must_check vm_create_irqchip(struct vm *vm);
+/* Each write to EVENT_FD is one edge on GSI. */
+int must_check vm_irqfd(struct vm *vm, int event_fd, uint32_t gsi);
+/* A 32-bit guest write of VALUE to AT is a write to EVENT_FD and no exit to user space. */
+int must_check vm_ioeventfd(struct vm *vm, int event_fd, gpa_t at, uint32_t value);
+
+#endif

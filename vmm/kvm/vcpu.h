@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vcpu.h - the vCPU threads of one VM.
+ * Each thread runs KVM_RUN and hands bus accesses to the devices under the device lock; it never
+ * touches a queue. All calls here belong to the loop's thread and are made with the device lock
+ * held; those that wait for the vCPUs let go of it meanwhile, since a vCPU may be waiting for it.
+ */
+#ifndef EBB_KVM_VCPU_H
+#define EBB_KVM_VCPU_H
+
+#include "vmm/base/bus.h"
+#include "vmm/base/loop.h"
+#include "vmm/memory/guest_mem.h"
+
+struct vm;
+
+/* Where the boot CPU starts (loader/loader.h decides). */
+struct vcpu_entry {
+	enum { ENTRY_LONG_MODE, ENTRY_PVH } mode;
+	uint64_t rip;
+	uint64_t arg;		/* RSI: boot parameters; EBX: start info (PVH) */
+	uint64_t page_table;	/* CR3, long mode only */
+	uint64_t gdt;
+	uint16_t gdt_bytes;	/* code selector 0x10, data selector 0x18; long mode only */
+};
+
+enum vcpu_end {
+	VCPU_RUNNING,
+	VCPU_TRIPLE_FAULT,
+	VCPU_INTERNAL_ERROR, /* KVM could not go on: emulation failed, entry failed */
+	VCPU_HOST_ERROR,     /* KVM_RUN returned an errno */
+	VCPU_RESET,	     /* KVM_EXIT_SYSTEM_EVENT */
+	VCPU_SHUTDOWN,
+};
+
+struct vcpu_env {
+	struct loop *loop;
+	const struct bus *mmio, *pio;
+	const struct guest_mem *gm;
+	/*
+	 * A vCPU can't go on: END says why, TEXT has registers and instruction bytes (it lives
+	 * as long as the set). Called once per set, on that vCPU's thread, without the lock.
+	 */
+	void (*ended)(void *ctx, enum vcpu_end end, const char *text);
+	void *ctx;
+};
+
+struct vcpus; /* all vCPUs of one VM */
+
+/* Creates NR vCPUs, the first one at ENTRY, paused. ENV is copied. */
+int must_check vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int nr,
+			 const struct vcpu_env *env, const struct vcpu_entry *entry);
+/* Stops and joins the threads. NULL is fine. */
+void vcpus_free(struct vcpus *vcpus);
+/* Returns when every vCPU has left KVM_RUN and waits. No effect when paused already. */
+void vcpus_pause(struct vcpus *vcpus);
+void vcpus_resume(struct vcpus *vcpus);
+unsigned int vcpus_nr(const struct vcpus *vcpus);
+/* Kernel thread id of vCPU I. */
+int vcpus_tid(const struct vcpus *vcpus, unsigned int i);
+/* KVM_RUN calls that came back to user space, over all vCPUs. */
+uint64_t vcpus_nr_exits(const struct vcpus *vcpus);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm.c - what a VM needs on x86 beside its memory: reserved pages and interrupt routing. */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vmm/base/log.h"
+#include "vmm/base/platform.h"
+#include "vmm/kvm/arch.h"
+#include "vmm/kvm/kvm.h"
+
+/*
+ * Four pages below 4 GiB, outside memory and devices, that KVM needs on Intel processors without
+ * unrestricted guest mode (kernel doc, KVM API, KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR).
+ */
+#define IDENTITY_MAP_ADDR UINT64_C(0xfeffc000)
+#define TSS_ADDR UINT64_C(0xfeffd000)
+
+int arch_vm_init(struct vm *vm)
+{
+	uint64_t identity_map = IDENTITY_MAP_ADDR;
+
+	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map))
+		return fail(-errno, "KVM_SET_IDENTITY_MAP_ADDR");
+	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR))
+		return fail(-errno, "KVM_SET_TSS_ADDR");
+	return 0;
+}
+
+/*
+ * KVM's default table also feeds the PIC and moves GSI 0 to pin 2. The guest was told of neither
+ * (MADT without overrides, hardware-reduced ACPI), so the table is replaced: GSI n is pin n.
+ */
+int arch_vm_route_irqs(struct vm *vm)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry[IOAPIC_PINS];
+	} table;
+
+	memset(&table, 0, sizeof(table));
+	table.head.nr = IOAPIC_PINS;
+	for (uint32_t i = 0; i < IOAPIC_PINS; i++) {
+		table.entry[i].gsi = i;
+		table.entry[i].type = KVM_IRQ_ROUTING_IRQCHIP;
+		table.entry[i].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		table.entry[i].u.irqchip.pin = i;
+	}
+	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &table))
+		return fail(-errno, "KVM_SET_GSI_ROUTING");
+	return 0;
+}

@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* machine.c - builds one virtual machine, in order, and frees it in reverse. */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <linux/virtio_mmio.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+#include "vmm/base/log.h"
+#include "vmm/base/size.h"
+#include "vmm/boot.h"
+#include "vmm/commands.h"
+
+/* Regions start on this boundary: no guest memory block can be larger (Linux, x86). */
+#define ELASTIC_ALIGN (2 * GiB)
+#define GUEST_MEMORY_BLOCK (128 * MiB)
+
+static void set_fd(void *ctx)
+{
+	uint64_t one = 1;
+
+	if (write(*(const int *)ctx, &one, sizeof(one)) < 0)
+		return; /* full: an edge is pending already */
+}
+
+static int new_eventfd(int *fd)
+{
+	*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return *fd < 0 ? fail(-errno, "eventfd") : 0;
+}
+
+/* --- memory --------------------------------------------------------------------------------- */
+
+static int add_boot_memory(struct machine *m)
+{
+	uint64_t bytes = m->cfg->boot_bytes, low = min_u64(bytes, PLATFORM_LOW_END);
+	int r = ram_create(&m->boot_ram, "ebb-boot", bytes);
+
+	if (r)
+		return r;
+	r = gm_add(&m->gm, GPA(0), low, &m->boot_ram, 0, NULL);
+	if (!r && bytes > low)
+		r = gm_add(&m->gm, GPA(PLATFORM_HIGH_BASE), bytes - low, &m->boot_ram, low, NULL);
+	return r;
+}
+
+static uint64_t end_of_memory(const struct machine *m)
+{
+	uint64_t end = PLATFORM_HIGH_BASE;
+
+	for (unsigned int i = 0; i < m->gm.nr_regions; i++)
+		end = max_u64(end, m->gm.regions[i].base.v + m->gm.regions[i].bytes);
+	return end;
+}
+
+static int add_elastic_memory(struct machine *m, const struct config_elastic *cfg)
+{
+	struct machine_elastic *e = &m->elastic[m->nr_elastic++];
+	char name[64], a[SIZE_TEXT_BYTES];
+	int r;
+
+	e->machine = m;
+	e->base = GPA(align_up(end_of_memory(m), ELASTIC_ALIGN));
+	if ((e->base.v + cfg->bytes - 1) >> kvm_phys_bits(&m->kvm))
+		return fail_usage("--elastic %s: %s at %#llx is beyond the guest's %u address bits; "
+				  "take less", cfg->id, size_format(cfg->bytes, a),
+				  (unsigned long long)e->base.v, kvm_phys_bits(&m->kvm));
+	if (!is_aligned(cfg->bytes, GUEST_MEMORY_BLOCK))
+		log_warn("--elastic %s: %s is not a multiple of 128 MiB; Linux guests leave the "
+			 "rest unused", cfg->id, size_format(cfg->bytes, a));
+	snprintf(name, sizeof(name), "ebb-%s", cfg->id);
+	r = ram_create(&e->ram, name, cfg->bytes);
+	if (r)
+		return r;
+	if (blocks_init(&e->blocks, cfg->block_bytes, (uint32_t)(cfg->bytes / cfg->block_bytes)))
+		return fail(-ENOMEM, "block map of %s", cfg->id);
+	return gm_add(&m->gm, e->base, cfg->bytes, &e->ram, 0, &e->blocks);
+}
+
+static int add_memory(struct machine *m)
+{
+	int r = add_boot_memory(m);
+
+	for (unsigned int i = 0; i < m->cfg->nr_elastic && !r; i++)
+		r = add_elastic_memory(m, &m->cfg->elastic[i]);
+	gm_freeze(&m->gm);
+	return r;
+}
+
+/* --- virtio ---------------------------------------------------------------------------------- */
+
+static void on_kick(void *ctx, uint32_t events)
+{
+	struct machine_kick *kick = ctx;
+	uint64_t count;
+
+	(void)events;
+	if (read(kick->slot->kick_fd[kick->queue], &count, sizeof(count)) > 0)
+		virtio_mmio_kicked(&kick->slot->mmio, kick->queue);
+}
+
+/* A notification that KVM did not take: on a vCPU thread. */
+static void trapped_kick(void *ctx, unsigned int queue)
+{
+	set_fd(&((struct machine_slot *)ctx)->kick_fd[queue]);
+}
+
+static int add_virtio(struct machine *m, struct virtio_dev *dev)
+{
+	struct machine_slot *s = &m->slots[m->nr_slots];
+	struct irq_line irq = { set_fd, &s->irq_fd };
+	int r;
+
+	if (m->nr_slots == PLATFORM_MAX_VIRTIO)
+		return fail_usage("%s: at most %d virtio devices", dev->ops->name,
+				  PLATFORM_MAX_VIRTIO);
+	s->machine = m;
+	s->index = m->nr_slots++;
+	r = new_eventfd(&s->irq_fd);
+	for (unsigned int q = 0; q < dev->ops->nr_queues && !r; q++) {
+		s->kick[q] = (struct machine_kick){ s, q };
+		r = new_eventfd(&s->kick_fd[q]);
+		if (!r)
+			r = loop_add(m->loop, s->kick_fd[q], EPOLLIN, on_kick, &s->kick[q]);
+	}
+	if (r)
+		return r;
+	virtio_mmio_init(&s->mmio, dev, irq, trapped_kick, s);
+	return bus_add(&m->mmio, platform_virtio_base(s->index),
+		       VIRTIO_MMIO_BYTES, virtio_mmio_access, &s->mmio);
+}
+
+static int add_vmem(struct machine *m, unsigned int i)
+{
+	struct machine_elastic *e = &m->elastic[i];
+	const struct config_elastic *want = &m->cfg->elastic[i];
+	struct vmem_cfg cfg = {
+		.id = want->id,
+		.addr = e->base.v,
+		.region_bytes = want->bytes,
+		.block_bytes = want->block_bytes,
+		.memory_block_bytes = GUEST_MEMORY_BLOCK,
+	};
+	struct vmem_env env = {
+		.loop = m->loop,
+		.gm = &m->gm,
+		.ram = &e->ram,
+		.blocks = &e->blocks,
+		.size_changed = commands_size_changed,
+		.job_changed = commands_job_changed,
+		.ctx = m,
+	};
+	int r = vmem_new(&e->vmem, &cfg, &env);
+
+	if (!r)
+		r = add_virtio(m, vmem_dev(e->vmem));
+	return r ? r : vmem_request(e->vmem, want->requested_bytes);
+}
+
+/* --- platform -------------------------------------------------------------------------------- */
+
+static void request(struct machine *m, enum machine_request what)
+{
+	if (m->request == REQUEST_NONE)
+		m->request = what;
+	set_fd(&m->request_fd);
+}
+
+static void on_guest_power_off(void *ctx) { request(ctx, REQUEST_POWER_OFF); }
+static void on_guest_reset(void *ctx) { request(ctx, REQUEST_RESET); }
+
+static void on_debug_exit(void *ctx, uint8_t code)
+{
+	struct machine *m = ctx;
+
+	if (m->request == REQUEST_NONE)
+		m->debug_exit_code = code;
+	request(m, REQUEST_DEBUG_EXIT);
+}
+
+static int add_platform(struct machine *m)
+{
+	int r = new_eventfd(&m->serial_irq_fd);
+
+	if (!r)
+		r = new_eventfd(&m->power_irq_fd);
+	if (r)
+		return r;
+	m->power = (struct power){ .irq = { set_fd, &m->power_irq_fd },
+				   .power_off = on_guest_power_off,
+				   .reset = on_guest_reset,
+				   .ctx = m };
+	m->debug_exit = (struct debug_exit){ on_debug_exit, m };
+	m->serial.irq = (struct irq_line){ set_fd, &m->serial_irq_fd };
+	serial_reset(&m->serial);
+	r = bus_add(&m->mmio, POWER_BASE, POWER_BYTES, power_access, &m->power);
+	if (!r)
+		r = bus_add(&m->pio, SERIAL_PORT, SERIAL_PORTS, serial_access, &m->serial);
+	if (!r)
+		r = bus_add(&m->pio, CMOS_PORT, CMOS_PORTS, cmos_access, NULL);
+	if (!r && m->cfg->debug_exit)
+		r = bus_add(&m->pio, DEBUG_EXIT_PORT, DEBUG_EXIT_PORTS, debug_exit_access,
+			    &m->debug_exit);
+	return r;
+}
+
+static int add_devices(struct machine *m)
+{
+	int r = add_platform(m);
+
+	for (unsigned int i = 0; i < m->nr_elastic && !r; i++)
+		r = add_vmem(m, i);
+	bus_freeze(&m->mmio);
+	bus_freeze(&m->pio);
+	return r;
+}
+
+/* --- control --------------------------------------------------------------------------------- */
+
+static void on_console_quit(void *ctx) { machine_end(ctx, EXIT_POWER_OFF, false, "host-ui"); }
+
+/* The first signal asks the guest to end, the second one does not ask. */
+static void on_signal(void *ctx, uint32_t events)
+{
+	struct machine *m = ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (!m->asked_to_end && m->state == MACHINE_RUNNING) {
+		m->asked_to_end = true;
+		machine_power_button(m);
+		log_warn("signal %u: power button pressed; once more stops the VM at once",
+			 info.ssi_signo);
+		return;
+	}
+	machine_end(m, 128 + (int)info.ssi_signo, false, "host-signal");
+}
+
+static int watch_signals(struct machine *m)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	/* Before any thread exists, so that all of them leave these signals to the loop. */
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return fail(-errno, "sigprocmask");
+	signal(SIGPIPE, SIG_IGN);
+	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (m->signal_fd < 0)
+		return fail(-errno, "signalfd");
+	return loop_add(m->loop, m->signal_fd, EPOLLIN, on_signal, m);
+}
+
+static void on_request(void *ctx, uint32_t events)
+{
+	struct machine *m = ctx;
+	enum machine_request what = m->request;
+	uint64_t count;
+
+	(void)events;
+	if (read(m->request_fd, &count, sizeof(count)) < 0)
+		return;
+	m->request = REQUEST_NONE;
+	switch (what) {
+	case REQUEST_POWER_OFF:
+		machine_end(m, EXIT_POWER_OFF, true, "guest-shutdown");
+		break;
+	case REQUEST_RESET:
+		if (m->cfg->no_reboot)
+			machine_end(m, EXIT_NO_REBOOT, true, "guest-reset");
+		else
+			machine_reset(m, true);
+		break;
+	case REQUEST_DEBUG_EXIT:
+		machine_end(m, m->debug_exit_code, true, "guest-shutdown");
+		break;
+	case REQUEST_CRASH:
+		log_error("the guest crashed: %s", m->crash_text);
+		m->state = MACHINE_INTERNAL_ERROR;
+		machine_end(m, EXIT_CRASH, true, "guest-panic");
+		break;
+	case REQUEST_NONE:
+		break;
+	}
+}
+
+/* On a vCPU thread, without the device lock. */
+static void on_vcpu_ended(void *ctx, enum vcpu_end end, const char *text)
+{
+	struct machine *m = ctx;
+
+	loop_lock(m->loop);
+	if (end == VCPU_RESET) {
+		request(m, REQUEST_RESET);
+	} else if (end == VCPU_SHUTDOWN) {
+		request(m, REQUEST_POWER_OFF);
+	} else {
+		m->crash_text = text;
+		request(m, REQUEST_CRASH);
+	}
+	loop_unlock(m->loop);
+}
+
+static int open_control(struct machine *m)
+{
+	int r = new_eventfd(&m->request_fd);
+
+	if (!r)
+		r = loop_add(m->loop, m->request_fd, EPOLLIN, on_request, m);
+	if (!r)
+		r = watch_signals(m);
+	if (!r)
+		r = commands_listen(m);
+	return r;
+}
+
+/* --- one boot -------------------------------------------------------------------------------- */
+
+static int add_memory_slots(struct machine *m)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < m->gm.nr_regions && !r; i++) {
+		const struct gm_region *g = &m->gm.regions[i];
+
+		r = vm_add_slot(&m->vm, g->base, g->ram, g->ram_offset, g->bytes);
+	}
+	return r;
+}
+
+static int connect_events(struct machine *m)
+{
+	int r = vm_irqfd(&m->vm, m->serial_irq_fd, SERIAL_GSI);
+
+	if (!r)
+		r = vm_irqfd(&m->vm, m->power_irq_fd, POWER_GSI);
+	for (unsigned int i = 0; i < m->nr_slots && !r; i++) {
+		struct machine_slot *s = &m->slots[i];
+		gpa_t notify = GPA(platform_virtio_base(i) + VIRTIO_MMIO_QUEUE_NOTIFY);
+
+		r = vm_irqfd(&m->vm, s->irq_fd, platform_virtio_gsi(i));
+		for (unsigned int q = 0; q < s->mmio.dev->ops->nr_queues && !r; q++)
+			r = vm_ioeventfd(&m->vm, s->kick_fd[q], notify, q);
+	}
+	return r;
+}
+
+/* Memory slots come before the interrupt controllers: the other order costs milliseconds. */
+static int boot(struct machine *m)
+{
+	struct vcpu_env env = { .loop = m->loop,
+				.mmio = &m->mmio,
+				.pio = &m->pio,
+				.gm = &m->gm,
+				.ended = on_vcpu_ended,
+				.ctx = m };
+	struct vcpu_entry entry;
+	int r = vm_create(&m->vm, &m->kvm);
+
+	if (!r)
+		r = add_memory_slots(m);
+	if (!r)
+		r = vm_create_irqchip(&m->vm);
+	if (!r)
+		r = boot_load(m->cfg, &m->gm, m->nr_slots, &entry);
+	if (!r)
+		r = vcpus_new(&m->vcpus, &m->vm, m->cfg->nr_cpus, &env, &entry);
+	if (!r)
+		r = connect_events(m);
+	if (!r)
+		m->nr_boots++;
+	return r;
+}
+
+static void unboot(struct machine *m)
+{
+	if (m->vcpus)
+		m->nr_exits_before += vcpus_nr_exits(m->vcpus);
+	vcpus_free(m->vcpus);
+	m->vcpus = NULL;
+	m->crash_text = NULL;
+	vm_destroy(&m->vm);
+}
+
+/* --- the whole ------------------------------------------------------------------------------- */
+
+static void init(struct machine *m, const struct config *cfg)
+{
+	m->cfg = cfg;
+	m->serial_irq_fd = m->power_irq_fd = m->signal_fd = m->request_fd = -1;
+	for (unsigned int i = 0; i < PLATFORM_MAX_VIRTIO; i++) {
+		m->slots[i].irq_fd = -1;
+		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
+			m->slots[i].kick_fd[q] = -1;
+	}
+}
+
+static int build(struct machine *m)
+{
+	int r = kvm_open(&m->kvm);
+
+	if (!r && m->cfg->nr_cpus > m->kvm.max_vcpus)
+		r = fail_usage("--cpus: this host's KVM can have %u", m->kvm.max_vcpus);
+	if (!r)
+		r = loop_new(&m->loop);
+	if (!r)
+		r = open_control(m);
+	if (!r)
+		r = add_memory(m);
+	if (!r)
+		r = add_devices(m);
+	if (!r)
+		r = console_new(&m->console, m->loop, &m->serial, on_console_quit, m);
+	if (r)
+		return r;
+	loop_lock(m->loop);
+	r = boot(m);
+	if (!r && !m->cfg->paused)
+		machine_resume(m);
+	loop_unlock(m->loop);
+	return r;
+}
+
+int machine_new(struct machine **out, const struct config *cfg)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return fail(-ENOMEM, "machine");
+	init(m, cfg);
+	r = build(m);
+	if (r) {
+		machine_free(m);
+		return r;
+	}
+	*out = m;
+	return 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	if (m->loop) {
+		loop_lock(m->loop);
+		unboot(m);
+		console_free(m->console);
+		qmp_server_free(m->qmp);
+		for (unsigned int i = 0; i < m->nr_elastic; i++)
+			vmem_free(m->elastic[i].vmem);
+		loop_unlock(m->loop);
+	}
+	for (unsigned int i = 0; i < m->nr_slots; i++) {
+		close_fd(m->slots[i].irq_fd);
+		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
+			close_fd(m->slots[i].kick_fd[q]);
+	}
+	for (unsigned int i = 0; i < m->nr_elastic; i++) {
+		ram_destroy(&m->elastic[i].ram);
+		blocks_destroy(&m->elastic[i].blocks);
+	}
+	ram_destroy(&m->boot_ram);
+	close_fd(m->serial_irq_fd);
+	close_fd(m->power_irq_fd);
+	close_fd(m->signal_fd);
+	close_fd(m->request_fd);
+	loop_free(m->loop);
+	kvm_close(&m->kvm);
+	free(m);
+}
+
+int machine_run(struct machine *m)
+{
+	int r = loop_run(m->loop);
+
+	return r ? EXIT_CRASH : m->exit_code;
+}
+
+const char *machine_state_name(enum machine_state state)
+{
+	static const char *const name[] = {
+		[MACHINE_PRELAUNCH] = "prelaunch",   [MACHINE_RUNNING] = "running",
+		[MACHINE_PAUSED] = "paused",	     [MACHINE_SHUTDOWN] = "shutdown",
+		[MACHINE_INTERNAL_ERROR] = "internal-error",
+	};
+
+	return name[state];
+}
+
+void machine_pause(struct machine *m)
+{
+	if (m->state != MACHINE_RUNNING)
+		return;
+	vcpus_pause(m->vcpus);
+	m->state = MACHINE_PAUSED;
+	qmp_event(m->qmp, "STOP", NULL);
+}
+
+void machine_resume(struct machine *m)
+{
+	if (m->state != MACHINE_PRELAUNCH && m->state != MACHINE_PAUSED)
+		return;
+	m->state = MACHINE_RUNNING;
+	vcpus_resume(m->vcpus);
+	qmp_event(m->qmp, "RESUME", NULL);
+}
+
+void machine_power_button(struct machine *m)
+{
+	power_button(&m->power);
+	qmp_event(m->qmp, "POWERDOWN", NULL);
+}
+
+static int reset(struct machine *m)
+{
+	int r;
+
+	unboot(m);
+	m->request = REQUEST_NONE;
+	for (unsigned int i = 0; i < m->nr_slots; i++)
+		virtio_mmio_reset(&m->slots[i].mmio);
+	for (unsigned int i = 0; i < m->nr_elastic; i++)
+		vmem_system_reset(m->elastic[i].vmem);
+	serial_reset(&m->serial);
+	power_init(&m->power);
+	r = ram_discard(&m->boot_ram, 0, m->boot_ram.bytes);
+	return r ? r : boot(m);
+}
+
+void machine_reset(struct machine *m, bool guest)
+{
+	if (m->state == MACHINE_SHUTDOWN || m->state == MACHINE_INTERNAL_ERROR)
+		return;
+	if (reset(m)) {
+		log_error("reset failed; the VM ends");
+		m->state = MACHINE_INTERNAL_ERROR;
+		machine_end(m, EXIT_CRASH, guest, "host-error");
+		return;
+	}
+	commands_event_cause(m, "RESET", guest, guest ? "guest-reset" : "host-qmp-system-reset");
+	if (m->state == MACHINE_RUNNING)
+		vcpus_resume(m->vcpus);
+}
+
+void machine_end(struct machine *m, int code, bool guest, const char *reason)
+{
+	if (m->state == MACHINE_SHUTDOWN)
+		return;
+	if (m->state != MACHINE_INTERNAL_ERROR)
+		m->state = MACHINE_SHUTDOWN;
+	m->exit_code = code;
+	commands_event_cause(m, "SHUTDOWN", guest, reason);
+	loop_stop(m->loop);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.h - one virtual machine: the composition root.
+ * machine.c alone names concrete devices; it builds them in order and frees them in reverse.
+ * Devices, memory and the control socket live as long as the process; the VM and its vCPUs are
+ * built anew at each boot. Thread: the loop, unless said otherwise.
+ */
+#ifndef EBB_MACHINE_H
+#define EBB_MACHINE_H
+
+#include "devices/legacy_ports.h"
+#include "devices/power.h"
+#include "devices/serial.h"
+#include "devices/virtio_mem.h"
+#include "virtio/mmio.h"
+#include "vmm/base/bus.h"
+#include "vmm/base/loop.h"
+#include "vmm/base/platform.h"
+#include "vmm/config.h"
+#include "vmm/console.h"
+#include "vmm/control/qmp_server.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/kvm/vcpu.h"
+#include "vmm/memory/blocks.h"
+#include "vmm/memory/guest_mem.h"
+#include "vmm/memory/ram.h"
+
+/* Exit codes of `ebb run`. */
+#define EXIT_POWER_OFF 0
+#define EXIT_NO_REBOOT 32
+#define EXIT_CRASH 33
+#define EXIT_BAD_ARGUMENTS 35
+
+enum machine_state {
+	MACHINE_PRELAUNCH, /* built, never ran */
+	MACHINE_RUNNING,
+	MACHINE_PAUSED,
+	MACHINE_SHUTDOWN, /* on its way out */
+	MACHINE_INTERNAL_ERROR,
+};
+
+/* What a vCPU thread asks the loop to do; the first one counts. */
+enum machine_request {
+	REQUEST_NONE,
+	REQUEST_POWER_OFF,
+	REQUEST_RESET,
+	REQUEST_DEBUG_EXIT,
+	REQUEST_CRASH,
+};
+
+/* One virtio-mmio device with its eventfds. */
+struct machine_slot {
+	struct machine *machine;
+	struct virtio_mmio mmio;
+	unsigned int index;
+	int irq_fd;
+	int kick_fd[VIRTIO_MAX_QUEUES];
+	struct machine_kick {
+		struct machine_slot *slot;
+		unsigned int queue;
+	} kick[VIRTIO_MAX_QUEUES];
+};
+
+struct machine_elastic {
+	struct machine *machine;
+	struct ram ram;
+	struct blocks blocks;
+	gpa_t base;
+	struct vmem *vmem;
+};
+
+struct machine {
+	const struct config *cfg;
+	struct loop *loop;
+	struct qmp_server *qmp;
+
+	struct ram boot_ram;
+	unsigned int nr_elastic;
+	struct machine_elastic elastic[CONFIG_MAX_ELASTIC];
+	struct guest_mem gm;
+	struct bus mmio, pio;
+
+	struct serial serial;
+	int serial_irq_fd;
+	struct console *console;
+	struct power power;
+	int power_irq_fd;
+	struct debug_exit debug_exit;
+	unsigned int nr_slots;
+	struct machine_slot slots[PLATFORM_MAX_VIRTIO];
+
+	struct kvm kvm;
+	struct vm vm;
+	struct vcpus *vcpus;
+	uint64_t nr_exits_before; /* of the VMs of earlier boots */
+	uint64_t nr_boots;
+
+	enum machine_state state;
+	int exit_code;
+	int signal_fd;
+	bool asked_to_end; /* one SIGTERM was answered with the power button */
+	/* Written by vCPU threads under the device lock, then request_fd wakes the loop. */
+	enum machine_request request;
+	uint8_t debug_exit_code;
+	const char *crash_text; /* lives as long as `vcpus` */
+	int request_fd;
+};
+
+/* Builds everything and boots; nothing is left behind on error (-errno, logged). */
+int must_check machine_new(struct machine **out, const struct config *cfg);
+/* Runs until the VM ends; the exit code. */
+int machine_run(struct machine *m);
+void machine_free(struct machine *m);
+
+/* Control; no effect when the machine is there already. */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+void machine_power_button(struct machine *m);
+/*
+ * A new VM in this process: boot memory given back, kernel loaded again, devices reset, elastic
+ * memory unplugged with its targets kept. GUEST says who asked. On failure the machine ends.
+ */
+void machine_reset(struct machine *m, bool guest);
+/* Leaves machine_run() with CODE. REASON as in QMP's ShutdownCause. */
+void machine_end(struct machine *m, int code, bool guest, const char *reason);
+
+const char *machine_state_name(enum machine_state state);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - the command line's first word. */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/base/log.h"
+#include "vmm/base/version.h"
+#include "vmm/machine.h"
+#include "vmm/verbs.h"
+
+static const struct verb *const verbs[] = {
+	&verb_run,   &verb_list,   &verb_stat,	&verb_resize,	 &verb_pause,
+	&verb_resume, &verb_reset, &verb_powerdown, &verb_stop,
+};
+
+static void help(FILE *out)
+{
+	fprintf(out, "ebb %s - virtual machines whose memory comes and goes\n\nUsage: ebb VERB ...\n\n",
+		EBB_VERSION);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(out, "  %-10s %.*s\n", verbs[i]->name,
+			(int)strcspn(verbs[i]->summary, "\n"), verbs[i]->summary);
+	fprintf(out, "  %-10s %s\n\n`ebb VERB --help` tells the options of each.\n", "version",
+		"print the version");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		help(stderr);
+		return EXIT_BAD_ARGUMENTS;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		help(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
+		printf("ebb %s\n", EBB_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(argv[1], verbs[i]->name))
+			return verbs[i]->run(verbs[i], argc - 1, argv + 1);
+	fail_usage("unknown verb '%s'; see ebb --help", argv[1]);
+	return EXIT_BAD_ARGUMENTS;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.c - a command line as a table. */
+#include "vmm/options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/base/clock.h"
+#include "vmm/base/log.h"
+
+static void print_help_text(const char *text)
+{
+	for (; *text; text++) {
+		putchar(*text);
+		if (*text == '\n')
+			printf("%27s", "");
+	}
+	putchar('\n');
+}
+
+void options_help(const struct verb *verb)
+{
+	printf("Usage: ebb %s %s\n\n%s\n\nOptions:\n", verb->name, verb->usage, verb->summary);
+	for (const struct option_row *row = verb->options; row && row->name; row++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "%c%c%c --%s%s%s", row->letter ? '-' : ' ',
+			 row->letter ? row->letter : ' ', row->letter ? ',' : ' ', row->name,
+			 row->argument ? " " : "", row->argument ? row->argument : "");
+		if (strlen(left) > 23)
+			printf("  %s\n%27s", left, "");
+		else
+			printf("  %-25s", left);
+		print_help_text(row->help);
+	}
+	printf("  %-25s%s\n", "-h, --help", "this text");
+}
+
+/* The row that WORD (with its dashes) names; *INLINE_VALUE: what follows '='. */
+static const struct option_row *find(const struct verb *verb, const char *word,
+				     const char **inline_value)
+{
+	bool is_long = word[1] == '-';
+	const char *name = word + (is_long ? 2 : 1);
+	size_t length = is_long ? strcspn(name, "=") : 1;
+
+	*inline_value = NULL;
+	if (is_long && name[length])
+		*inline_value = name + length + 1;
+	else if (!is_long && name[1])
+		*inline_value = name + 1; /* -m512M */
+	for (const struct option_row *row = verb->options; row && row->name; row++) {
+		if (is_long ? strlen(row->name) == length && !strncmp(row->name, name, length) :
+			      row->letter == *name)
+			return row;
+	}
+	return NULL;
+}
+
+int options_parse(const struct verb *verb, int argc, char **argv, void *target,
+		  const char **positional, int max)
+{
+	bool only_words = false;
+	int nr = 0;
+
+	for (int i = 1; i < argc; i++) {
+		const char *word = argv[i], *value;
+		const struct option_row *row;
+		int r;
+
+		if (!only_words && !strcmp(word, "--")) {
+			only_words = true;
+			continue;
+		}
+		/* "-1G" is a size, not an option. */
+		if (only_words || word[0] != '-' || !word[1] ||
+		    (word[1] >= '0' && word[1] <= '9')) {
+			if (nr == max)
+				return fail_usage("%s: one word too many: '%s'; see ebb %s --help",
+						  verb->name, word, verb->name);
+			positional[nr++] = word;
+			continue;
+		}
+		if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+			options_help(verb);
+			return OPTIONS_HELP;
+		}
+		row = find(verb, word, &value);
+		if (!row)
+			return fail_usage("%s: unknown option %s; see ebb %s --help", verb->name,
+					  word, verb->name);
+		if (row->argument && !value) {
+			if (++i == argc)
+				return fail_usage("%s: --%s needs %s", verb->name, row->name,
+						  row->argument);
+			value = argv[i];
+		} else if (!row->argument && value) {
+			return fail_usage("%s: --%s takes no value", verb->name, row->name);
+		}
+		r = row->set(target, value);
+		if (r)
+			return r;
+	}
+	return nr;
+}
+
+int options_seconds(const char *text, uint64_t *ns)
+{
+	char *rest;
+	double seconds = strtod(text, &rest);
+
+	if (rest == text || *rest || !isfinite(seconds) || seconds < 0 || seconds > 1e9)
+		return -EINVAL;
+	*ns = (uint64_t)(seconds * (double)NS_PER_S);
+	return 0;
+}
