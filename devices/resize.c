@@ -11,14 +11,10 @@ static const char *const state_name[] = {
 };
 
 static const char *const reason_name[] = {
-	[RESIZE_UNHINDERED] = NULL,
-	[RESIZE_NO_DRIVER] = "no-driver",
-	[RESIZE_REFUSED] = "refused",
-	[RESIZE_BUSY] = "busy",
-	[RESIZE_NACK] = "nack",
-	[RESIZE_USABLE_REGION] = "usable-region",
-	[RESIZE_SILENT] = "silent",
-	[RESIZE_STOPPED] = "stopped",
+	[RESIZE_UNHINDERED] = NULL,	[RESIZE_NO_DRIVER] = "no-driver",
+	[RESIZE_REFUSED] = "refused",	[RESIZE_BUSY] = "busy",
+	[RESIZE_NACK] = "nack",		[RESIZE_USABLE_REGION] = "usable-region",
+	[RESIZE_SILENT] = "silent",	[RESIZE_STOPPED] = "stopped",
 	[RESIZE_DEADLINE] = "deadline",
 };
 
@@ -27,8 +23,8 @@ const char *resize_reason_name(enum resize_reason reason) { return reason_name[r
 
 static uint64_t distance(const struct resize *r, uint64_t plugged_bytes)
 {
-	return plugged_bytes > r->target_bytes ? plugged_bytes - r->target_bytes :
-						 r->target_bytes - plugged_bytes;
+	return plugged_bytes > r->target_bytes ? plugged_bytes - r->target_bytes
+					       : r->target_bytes - plugged_bytes;
 }
 
 static void end(struct resize *r, enum resize_state state, uint64_t now)
@@ -61,8 +57,8 @@ void resize_start(struct resize *r, uint64_t target_bytes, uint64_t plugged_byte
 		.nr_ignored = r->driver_ready,
 		.driver_ready = r->driver_ready,
 		/* A driver that gave up stays so; an older BUSY or NACK says nothing. */
-		.last_resp = r->last_resp == VIRTIO_MEM_RESP_ERROR ? VIRTIO_MEM_RESP_ERROR :
-								     VIRTIO_MEM_RESP_ACK,
+		.last_resp = r->last_resp == VIRTIO_MEM_RESP_ERROR ? VIRTIO_MEM_RESP_ERROR
+								   : VIRTIO_MEM_RESP_ACK,
 	};
 	soon(r, now);
 	if (plugged_bytes == target_bytes)
@@ -151,9 +147,8 @@ bool resize_tick(struct resize *r, uint64_t now)
 	if (r->state != RESIZE_RUNNING)
 		return false;
 	if (r->deadline_ns && now >= r->deadline_ns) {
-		r->reason = r->driver_ready && r->moved_bytes && !is_slow(r, now) ?
-				    RESIZE_DEADLINE :
-				    reason_now(r);
+		r->reason = r->driver_ready && r->moved_bytes && !is_slow(r, now) ? RESIZE_DEADLINE
+										  : reason_now(r);
 		end(r, RESIZE_SHORT, now);
 		return false;
 	}
@@ -206,9 +201,9 @@ struct resize_status resize_status(const struct resize *r, uint64_t now)
 		return s;
 	s.elapsed_ns = (r->state == RESIZE_RUNNING ? now : r->ended_ns) - r->started_ns;
 	if (r->deadline_ns)
-		s.left_ns = r->state == RESIZE_RUNNING && r->deadline_ns > now ?
-				    r->deadline_ns - now :
-				    0;
+		s.left_ns = r->state == RESIZE_RUNNING && r->deadline_ns > now
+				    ? r->deadline_ns - now
+				    : 0;
 	return s;
 }
 
@@ -252,17 +247,17 @@ const char *resize_explain(const struct resize_status *s, char *buf, size_t byte
 	case RESIZE_SILENT:
 		snprintf(buf, bytes, "the guest sent no request since %" PRIu32 " interrupts: %s",
 			 s->nr_ignored,
-			 grow ? "it may lack free memory to manage more, or its driver hangs" :
-				"it may have no free or movable memory to give, or its driver "
+			 grow ? "it may lack free memory to manage more, or its driver hangs"
+			      : "it may have no free or movable memory to give, or its driver "
 				"hangs");
 		break;
 	case RESIZE_STOPPED:
 		snprintf(buf, bytes,
-			 "the guest stopped after %" PRIu64 " MiB, %" PRIu64 " MiB short: %s", moved,
-			 missing,
+			 "the guest stopped after %" PRIu64 " MiB, %" PRIu64 " MiB short: %s",
+			 moved, missing,
 			 grow ? "it may lack free memory to manage more, or memory it has is not "
-				"online" :
-				"it may have no free or movable memory left to give");
+				"online"
+			      : "it may have no free or movable memory left to give");
 		break;
 	case RESIZE_DEADLINE:
 		snprintf(buf, bytes,

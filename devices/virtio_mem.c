@@ -120,8 +120,8 @@ static int give_back(struct vmem *v, uint32_t first, uint32_t nr)
 /* Shrinking the usable region is lawful only where this is called: all unplugged just now. */
 static void restart_usable(struct vmem *v)
 {
-	v->sizes.usable_bytes = vmem_usable_for(&v->sizes, v->sizes.requested_bytes,
-						v->cfg.memory_block_bytes);
+	v->sizes.usable_bytes =
+		vmem_usable_for(&v->sizes, v->sizes.requested_bytes, v->cfg.memory_block_bytes);
 }
 
 /* Serving a request. */
@@ -212,7 +212,7 @@ static const char *serve(struct vmem *v, struct chain *c)
 {
 	struct vmem_req req;
 	struct vmem_verdict verdict;
-	struct vmem_resp resp = { 0 };
+	struct vmem_resp resp = {0};
 
 	/* All that can be wrong is looked at before anything is done. */
 	if (chain_read_obj(c, &req))
@@ -285,17 +285,14 @@ static void config_read(struct virtio_dev *dev, void *config)
 }
 
 /* May run on a vCPU thread, so the timer stays as it is: when it fires it finds no driver. */
-static void reset(struct virtio_dev *dev)
-{
-	resize_driver(&vmem_of(dev)->job, false, clock_ns());
-}
+static void reset(struct virtio_dev *dev) { resize_driver(&vmem_of(dev)->job, false, clock_ns()); }
 
 static const struct virtio_ops ops = {
 	.name = "virtio-mem",
 	.id = VIRTIO_ID_MEM,
 	.nr_queues = 1,
-	/* Linux has one request under way; a queue's worth is what one kick may take of the loop. */
-	.queue_size = { 16 },
+	/* Linux has one request under way; a full queue is what one kick may take of the loop. */
+	.queue_size = {16},
 	.features = features,
 	.features_ok = features_ok,
 	.kick = kick,
@@ -362,10 +359,10 @@ int vmem_new(struct vmem **out, const struct vmem_cfg *cfg, const struct vmem_en
 		free(v);
 		return fail(-ENOMEM, "elastic memory %s", cfg->id);
 	}
-	v->sizes = (struct vmem_sizes){ .addr = cfg->addr,
-					.region_bytes = cfg->region_bytes,
-					.block_bytes = cfg->block_bytes };
-	v->job_timer = (struct loop_timer){ .fn = job_timer, .ctx = v };
+	v->sizes = (struct vmem_sizes){.addr = cfg->addr,
+				       .region_bytes = cfg->region_bytes,
+				       .block_bytes = cfg->block_bytes};
+	v->job_timer = (struct loop_timer){.fn = job_timer, .ctx = v};
 	restart_usable(v);
 	*out = v;
 	return 0;

@@ -11,8 +11,8 @@
 #include "vmm/memory/blocks.h"
 
 struct vmem_sizes {
-	uint64_t addr, region_bytes, block_bytes;   /* fixed */
-	uint64_t usable_bytes, requested_bytes;	    /* requested <= usable <= region */
+	uint64_t addr, region_bytes, block_bytes; /* fixed */
+	uint64_t usable_bytes, requested_bytes;	  /* requested <= usable <= region */
 };
 
 /* Why a request was answered BUSY. */
@@ -25,10 +25,10 @@ enum vmem_busy {
 const char *vmem_busy_text(enum vmem_busy busy);
 
 struct vmem_verdict {
-	uint16_t resp;	    /* VIRTIO_MEM_RESP_* */
-	uint16_t state;	    /* VIRTIO_MEM_STATE_*: of an acknowledged STATE request */
+	uint16_t resp;	     /* VIRTIO_MEM_RESP_* */
+	uint16_t state;	     /* VIRTIO_MEM_STATE_*: of an acknowledged STATE request */
 	enum vmem_busy busy; /* of VIRTIO_MEM_RESP_BUSY */
-	uint32_t first, nr; /* the blocks meant, unless the request has none or is an ERROR */
+	uint32_t first, nr;  /* the blocks meant, unless the request has none or is an ERROR */
 };
 
 /*

@@ -12,7 +12,7 @@
 /*
  * Commands of the rig, beside the server's own:
  *	echo value:any			returns {"value": value}
- *	take size:u(1..1000) step?:i(-5..5) mode?:on|off list?:[s] flag?:b	returns the arguments
+ *	take size:u(1..1000) step?:i(-5..5) mode?:on|off list?:[s] flag?:b	returns these
  *	big bytes:u			returns a string of that length
  *	fail kind:... | errno		fails with that error class, or with no text
  *	raise name:s count:u key?:s limited?:b	raises COUNT events {"n": 1...}

@@ -114,7 +114,7 @@ struct racer {
 
 #define RACES 300000
 
-/* Close to the other's heels where there are two CPUs, no slower than need be where there is one. */
+/* Close on the other's heels where there are two CPUs, and not stuck where there is one. */
 static void spin(unsigned int *spins)
 {
 	if (++*spins % 1024 == 0)

@@ -36,7 +36,8 @@ static void refuse(const char *schema, const char *text, const char *words)
 
 Test(qmp_args, schema_parts_are_found_in_order)
 {
-	const char *rest = "path:s  vcpu?:u(0..63) action:reset|power-off list?:[i(-1..1)] value:any";
+	const char *rest = "path:s  vcpu?:u(0..63) action:reset|power-off list?:[i(-1..1)] "
+			   "value:any";
 	static const struct {
 		const char *name, *type;
 		bool optional;

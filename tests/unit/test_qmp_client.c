@@ -82,11 +82,13 @@ Test(qmp_client, missing_vm_dead_vm_and_bad_name_are_told_apart)
 Test(qmp_client, events_during_a_command_are_kept_for_later)
 {
 	struct qmp_client *c;
-	struct json_object *event, *data;
+	struct json_object *event, *data, *ask;
 
 	cr_assert_eq(qmp_client_open(&c, "vm", 5000), 0);
-	cr_assert_eq(qmp_client_run(c, "raise", args("{\"name\":\"A\",\"count\":2}"), NULL, NULL), 0);
-	cr_assert_eq(qmp_client_run(c, "raise", args("{\"name\":\"B\",\"count\":1}"), NULL, NULL), 0);
+	ask = args("{\"name\":\"A\",\"count\":2}");
+	cr_assert_eq(qmp_client_run(c, "raise", ask, NULL, NULL), 0);
+	ask = args("{\"name\":\"B\",\"count\":1}");
+	cr_assert_eq(qmp_client_run(c, "raise", ask, NULL, NULL), 0);
 	cr_assert_eq(qmp_client_event(c, NULL, 1000, &event), 0);
 	cr_expect_str_eq(qmp_get_str(event, "event", ""), "A");
 	cr_assert(json_object_object_get_ex(event, "data", &data));
@@ -177,7 +179,8 @@ Test(qmp_client_false, false_servers_are_found_out, .timeout = 60)
 	cr_expect_eq(open_against("{\"QMP\":{}}\r\n", false, 100), -ETIMEDOUT);
 	cr_expect_eq(open_against("{\"QMP\":{}}\r\n", true, 1000), -ECONNRESET);
 	cr_expect_eq(open_against("{\"QMP\":{}}\r\n{\"id\":1}\r\n", false, 1000), -EPROTO);
-	cr_expect_eq(open_against("{\"QMP\":{}}{\"error\":{},\"id\":1}\r\n", false, 1000), -EREMOTEIO);
+	cr_expect_eq(open_against("{\"QMP\":{}}{\"error\":{},\"id\":1}\n", false, 999),
+		     -EREMOTEIO);
 	cr_expect_eq(open_against("{\"error\":{\"desc\":\"64 clients\"}}\r\n", true, 1000),
 		     -EREMOTEIO);
 	/* A reply to something else is passed over. */

@@ -90,7 +90,7 @@ Test(qmp_clients, deaf_client_loses_events_and_nobody_waits)
 	wire_open(&wire, rig.path);
 	start_ns = clock_ns();
 	for (int i = 0; i < 100; i++) {
-		wire_send(&wire, "{\"execute\":\"raise\",\"arguments\":{\"name\":\"E\",\"count\":100}}");
+		wire_send(&wire, "{'execute':'raise','arguments':{'name':'E','count':100}}");
 		for (int n = 1; n <= 100; n++)
 			json_object_put(wire_read(&wire));
 		wire_expect(&wire, "", "{\"return\":{}}");
@@ -114,8 +114,7 @@ Test(qmp_clients, deaf_client_loses_events_and_nobody_waits)
 	cr_expect_str_eq(json_object_to_json_string_ext(o, 0), "{\"return\":{\"value\":\"late\"}}");
 	json_object_put(o);
 	cr_expect_gt(last, 0);
-	cr_expect_eq(nr_got + rig_stats(&rig).nr_events_dropped, 10000, "%u got, %lu dropped", nr_got,
-		     (unsigned long)rig_stats(&rig).nr_events_dropped);
+	cr_expect_eq(nr_got + rig_stats(&rig).nr_events_dropped, 10000, "%u got", nr_got);
 	wire_close(&deaf);
 	wire_close(&wire);
 }
@@ -273,72 +272,6 @@ Test(qmp_clients, descriptors_that_come_along_are_not_kept)
 	}
 	close(fd);
 	wire_close(&w);
-}
-
-/* The server ends inside: its own start and stop. */
-Test(qmp_quit, reply_to_quit_arrives_before_the_end, .timeout = 60)
-{
-	struct wire w, deaf;
-	uint64_t start_ns;
-
-	rig_start(&rig);
-	wire_open(&w, rig.path);
-	wire_open(&deaf, rig.path);
-	for (int n = 0; n < 40; n++)
-		wire_send(&deaf, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
-	usleep(50000);
-	wire_send(&w, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}"
-		      "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}{\"execute\":\"quit\"}");
-	start_ns = clock_ns();
-	rig_join(&rig);
-	cr_expect_lt(clock_ns() - start_ns, 2 * NS_PER_S, "a deaf client holds up the end");
-	json_object_put(wire_read(&w));
-	json_object_put(wire_read(&w));
-	wire_expect(&w, "", "{\"return\":{}}");
-	cr_expect_null(wire_read(&w));
-	wire_close(&w);
-	wire_close(&deaf);
-	rig_clean(&rig);
-}
-
-/* Reads until the end; wire_read_line() asserts that it does not come inside a line. */
-static void *read_all(void *ctx)
-{
-	uintptr_t nr_lines = 0;
-	size_t bytes;
-	char *line;
-
-	while ((line = wire_read_line(ctx, &bytes))) {
-		free(line);
-		nr_lines++;
-	}
-	return (void *)nr_lines;
-}
-
-Test(qmp_quit, backlog_is_sent_to_a_client_that_reads_at_the_end, .timeout = 60)
-{
-	struct wire slow, w;
-	pthread_t reader;
-	void *nr_lines;
-
-	rig_start(&rig);
-	wire_open(&w, rig.path);
-	wire_open(&slow, rig.path);
-	for (int n = 0; n < 40; n++)
-		wire_send(&slow, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
-	usleep(50000);
-	cr_assert_geq(rig_stats(&rig).backlog_bytes, QMP_MAX_BACKLOG);
-	wire_expect(&w, "{\"execute\":\"quit\"}", "{\"return\":{}}");
-	/* The loop has stopped: only the end of the server can send the rest. */
-	usleep(50000);
-	pthread_create(&reader, NULL, read_all, &slow);
-	rig_join(&rig);
-	pthread_join(reader, &nr_lines);
-	cr_expect_gt((uintptr_t)nr_lines, 1);
-	cr_expect_lt((uintptr_t)nr_lines, 40, "the rest was never asked for by the server");
-	wire_close(&slow);
-	wire_close(&w);
-	rig_clean(&rig);
 }
 
 Test(qmp_clients, server_out_of_descriptors_waits_without_spinning)

@@ -8,137 +8,137 @@
  * can notice, and a reason where it cannot.
  *
  * Device configuration layout, driver
- *   MUST NOT write to the configuration         write_to_the_configuration_changes_nothing
- *   MUST ignore padding                         not visible to a device; ours is zero:
- *                                               configuration_has_every_field_in_its_place
- *   MUST ignore node_id without ACPI_PXM        not visible to a device; ours is zero then:
- *                                               node_is_offered_only_when_there_is_one
+ *   MUST NOT write to the configuration        write_to_the_configuration_changes_nothing
+ *   MUST ignore padding                        not visible to a device; ours is zero:
+ *                                              configuration_has_every_field_in_its_place
+ *   MUST ignore node_id without ACPI_PXM       not visible to a device; ours is zero then:
+ *                                              node_is_offered_only_when_there_is_one
  * Device configuration layout, device
  *   MAY change usable_region_size,
- *     requested_size                            usable_region_grows_with_the_request
+ *     requested_size                           usable_region_grows_with_the_request
  *   MUST NOT change block_size, node_id, addr,
- *     region_size                               fixed_fields_never_change
- *   MUST change plugged_size with the blocks    plugged_size_follows_the_blocks
+ *     region_size                              fixed_fields_never_change
+ *   MUST change plugged_size with the blocks   plugged_size_follows_the_blocks
  *   MUST keep usable_region_size >=
- *     requested_size                            usable_region_grows_with_the_request,
- *                                               unplug_all_shrinks_the_usable_region_to_the_request,
- *                                               hostile: random_...; rules: usable_region_...
- *   MUST set block_size to a power of two       configuration_no_guest_can_use_is_refused
+ *     requested_size                           usable_region_grows_with_the_request,
+ *                                              unplug_all_shrinks_the_usable_region_to_the_request,
+ *                                              hostile: random_...; rules: usable_region_...
+ *   MUST set block_size to a power of two      configuration_no_guest_can_use_is_refused
  *   MUST set the sizes and addr to multiples
- *     of block_size                             configuration_no_guest_can_use_is_refused,
- *                                               request_must_be_a_multiple_and_fit,
- *                                               hostile: random_...
- *   MUST set region_size to 0 or greater        unsigned by type; more than 0 here:
- *                                               configuration_no_guest_can_use_is_refused
+ *     of block_size                            configuration_no_guest_can_use_is_refused,
+ *                                              request_must_be_a_multiple_and_fit,
+ *                                              hostile: random_...
+ *   MUST set region_size to 0 or greater       unsigned by type; more than 0 here:
+ *                                              configuration_no_guest_can_use_is_refused
  *   MUST NOT shrink usable_region_size, except
- *     UNPLUG ALL or system reset                usable_region_does_not_shrink_with_the_request,
- *                                               device_reset_keeps_blocks_contents_and_sizes
+ *     UNPLUG ALL or system reset               usable_region_does_not_shrink_with_the_request,
+ *                                              device_reset_keeps_blocks_contents_and_sizes
  *   MUST notify of usable_region_size and
- *     requested_size, except UNPLUG ALL         request_interrupts_the_driver_also_when_unchanged,
- *                                               usable_region_grows_with_the_request,
- *                                               unplug_all_sends_no_configuration_interrupt
- *   SHOULD NOT notify of plugged_size           plug_and_unplug_send_no_configuration_interrupt
- *   MAY notify even if nothing changed          request_interrupts_the_driver_also_when_unchanged
+ *     requested_size, except UNPLUG ALL        request_interrupts_the_driver_also_when_unchanged,
+ *                                              usable_region_grows_with_the_request,
+ *                                              unplug_all_sends_no_configuration_interrupt
+ *   SHOULD NOT notify of plugged_size          plug_and_unplug_send_no_configuration_interrupt
+ *   MAY notify even if nothing changed         request_interrupts_the_driver_also_when_unchanged
  * Device initialization, driver
- *   SHOULD accept UNPLUGGED_INACCESSIBLE        driver_must_accept_unplugged_inaccessible
+ *   SHOULD accept UNPLUGGED_INACCESSIBLE       driver_must_accept_unplugged_inaccessible
  *   SHOULD send UNPLUG ALL until it succeeds
- *     while unused memory is plugged            unplug_all_after_device_reset_starts_afresh,
- *                                               unplug_all_is_busy_when_the_host_fails (then tried
- *                                               again); that a driver does so is up to it
+ *     while unused memory is plugged           unplug_all_after_device_reset_starts_afresh,
+ *                                              unplug_all_is_busy_when_the_host_fails (then tried
+ *                                              again); that a driver does so is up to it
  * Device initialization, device
- *   MAY fail without UNPLUGGED_INACCESSIBLE     driver_must_accept_unplugged_inaccessible
- *   MUST NOT change blocks in device reset      device_reset_keeps_blocks_contents_and_sizes
+ *   MAY fail without UNPLUGGED_INACCESSIBLE    driver_must_accept_unplugged_inaccessible
+ *   MUST NOT change blocks in device reset     device_reset_keeps_blocks_contents_and_sizes
  *   MUST NOT modify plugged memory in device
- *     reset                                     device_reset_keeps_blocks_contents_and_sizes
+ *     reset                                    device_reset_keeps_blocks_contents_and_sizes
  *   SHOULD offer PERSISTENT_SUSPEND if the
- *     platform supports suspending              suspend_is_not_offered_as_the_platform_has_none
+ *     platform supports suspending             suspend_is_not_offered_as_the_platform_has_none
  * Device operation, driver
- *   MUST NOT write unplugged memory             of CPU accesses the guard is in charge, not the
- *                                               device; what was written never comes back:
- *                                               plugged_memory_is_zero_whatever_was_left_there,
- *                                               system_reset_gives_all_of_the_region_back
+ *   MUST NOT write unplugged memory            of CPU accesses the guard is in charge, not the
+ *                                              device; what was written never comes back:
+ *                                              plugged_memory_is_zero_whatever_was_left_there,
+ *                                              system_reset_gives_all_of_the_region_back
  *   MUST NOT read unplugged memory outside the
- *     usable region                             unplugged_memory_does_not_exist_for_devices (CPU
- *                                               accesses: the guard)
- *   MUST NOT read unplugged memory by DMA       unplugged_memory_does_not_exist_for_devices,
- *                                               hostile: response_...
+ *     usable region                            unplugged_memory_does_not_exist_for_devices (CPU
+ *                                              accesses: the guard)
+ *   MUST NOT read unplugged memory by DMA      unplugged_memory_does_not_exist_for_devices,
+ *                                              hostile: response_...
  *   SHOULD NOT read unplugged memory by CPU
- *     without UNPLUGGED_INACCESSIBLE            cannot arise: the bit is required,
- *                                               driver_must_accept_unplugged_inaccessible
- *   MUST NOT read unplugged memory with it      as "MUST NOT write"
- *   MUST NOT request unplug of memory in use    what a device can see of it, its own buffers:
- *                                               hostile: response_inside_the_blocks_to_be_unplugged_
- *                                               breaks_the_device_and_unplugs_nothing,
- *                                               hostile: queue_inside_an_unplugged_block_...
- *   SHOULD initialize plugged memory            not visible to a device; ours is zero:
- *                                               plugged_memory_is_zero_whatever_was_left_there
- *   SHOULD react to resize requests             a Linux guest test shows it; what the host says
- *                                               when it does not: test_virtio_mem_job.c
- *   SHOULD only plug what it can use            not visible to a device
- *   MAY not reach the requested size            test_virtio_mem_job.c
+ *     without UNPLUGGED_INACCESSIBLE           cannot arise: the bit is required,
+ *                                              driver_must_accept_unplugged_inaccessible
+ *   MUST NOT read unplugged memory with it     as "MUST NOT write"
+ *   MUST NOT request unplug of memory in use   what a device can see of it, its own buffers:
+ *                                              hostile: response_inside_the_blocks_to_be_unplugged_
+ *                                              breaks_the_device_and_unplugs_nothing,
+ *                                              hostile: queue_inside_an_unplugged_block_...
+ *   SHOULD initialize plugged memory           not visible to a device; ours is zero:
+ *                                              plugged_memory_is_zero_whatever_was_left_there
+ *   SHOULD react to resize requests            a Linux guest test shows it; what the host says
+ *                                              when it does not: test_virtio_mem_job.c
+ *   SHOULD only plug what it can use           not visible to a device
+ *   MAY not reach the requested size           test_virtio_mem_job.c
  *   without PERSISTENT_SUSPEND MUST NOT let the
- *     guest suspend                             not visible to a device
+ *     guest suspend                            not visible to a device
  * Device operation, device
  *   MUST provide the same memory properties as
- *     comparable RAM                            no properties on this platform beyond memory type;
- *                                               shared memfd mapping as boot memory, by vmm/memory
- *   MAY modify unplugged memory at any time     unplug_gives_the_memory_back_to_the_host
- *   MUST NOT modify plugged memory              requests_leave_other_plugged_blocks_alone,
- *                                               unplug_is_busy_when_the_host_fails,
- *                                               hostile: random_...
+ *     comparable RAM                           no properties on this platform beyond memory type;
+ *                                              shared memfd mapping as boot memory, by vmm/memory
+ *   MAY modify unplugged memory at any time    unplug_gives_the_memory_back_to_the_host
+ *   MUST NOT modify plugged memory             requests_leave_other_plugged_blocks_alone,
+ *                                              unplug_is_busy_when_the_host_fails,
+ *                                              hostile: random_...
  *   MUST allow reads and writes of plugged
- *     memory                                    plugged_memory_can_be_written_and_read
+ *     memory                                   plugged_memory_can_be_written_and_read
  *   without UNPLUGGED_INACCESSIBLE MUST allow
- *     CPU reads of unplugged memory             cannot arise: the bit is required
- *   MAY change blocks in system reset           system_reset_unplugs_all_and_keeps_the_request
- *   SHOULD unplug all in system reset           system_reset_unplugs_all_and_keeps_the_request
+ *     CPU reads of unplugged memory            cannot arise: the bit is required
+ *   MAY change blocks in system reset          system_reset_unplugs_all_and_keeps_the_request
+ *   SHOULD unplug all in system reset          system_reset_unplugs_all_and_keeps_the_request
  *   with PERSISTENT_SUSPEND MUST NOT change
- *     blocks over suspend                       cannot arise: the bit is not offered,
- *                                               suspend_is_not_offered_as_the_platform_has_none
+ *     blocks over suspend                      cannot arise: the bit is not offered,
+ *                                              suspend_is_not_offered_as_the_platform_has_none
  * PLUG request, driver
- *   MUST ignore all but the response type       not visible to a device; the rest is zero:
- *                                               response_is_ten_bytes_with_zero_padding
+ *   MUST ignore all but the response type      not visible to a device; the rest is zero:
+ *                                              response_is_ten_bytes_with_zero_padding
  * PLUG request, device
- *   MUST ignore all but type and payload        bytes_after_the_request_are_ignored
- *   MUST ignore padding in the payload          all requests here have non-zero padding (vmem_rig)
+ *   MUST ignore all but type and payload       bytes_after_the_request_are_ignored
+ *   MUST ignore padding in the payload         all requests here have non-zero padding (vmem_rig)
  *   MUST ERROR: addr unaligned, nb_blocks 0,
- *     outside the usable region                 rules: every_request_...; plug_of_a_bad_range_...
- *   MUST ERROR: a block already plugged         rules: every_request_...; plug_of_plugged_...
- *   MAY BUSY                                    plug_is_busy_when_the_host_fails
+ *     outside the usable region                rules: every_request_...; plug_of_a_bad_range_...
+ *   MUST ERROR: a block already plugged        rules: every_request_...; plug_of_plugged_...
+ *   MAY BUSY                                   plug_is_busy_when_the_host_fails
  *   MUST ACK when plugged; MUST update
- *     plugged_size                              plugged_size_follows_the_blocks
+ *     plugged_size                             plugged_size_follows_the_blocks
  * UNPLUG request, driver
- *   MUST ignore all but the response type       as PLUG
+ *   MUST ignore all but the response type      as PLUG
  * UNPLUG request, device
- *   MUST ignore all but type and payload        bytes_after_the_request_are_ignored
- *   MUST ignore padding in the payload          as PLUG
+ *   MUST ignore all but type and payload       bytes_after_the_request_are_ignored
+ *   MUST ignore padding in the payload         as PLUG
  *   MUST ERROR: addr unaligned, nb_blocks 0,
- *     outside the usable region                 rules: every_request_...; unplug_of_a_bad_range_...
- *   MUST ERROR: a block already unplugged       rules: every_request_...; unplug_of_unplugged_...
- *   MAY BUSY                                    unplug_is_busy_when_the_host_fails
+ *     outside the usable region                rules: every_request_...; unplug_of_a_bad_range_...
+ *   MUST ERROR: a block already unplugged      rules: every_request_...; unplug_of_unplugged_...
+ *   MAY BUSY                                   unplug_is_busy_when_the_host_fails
  *   MUST ACK when unplugged; MUST update
- *     plugged_size                              plugged_size_follows_the_blocks
+ *     plugged_size                             plugged_size_follows_the_blocks
  * UNPLUG ALL request, driver
- *   MUST ignore all but the response type       as PLUG
+ *   MUST ignore all but the response type      as PLUG
  * UNPLUG ALL request, device
- *   MUST ignore all but the type                unplug_all_unplugs_everything_whatever_its_payload
- *   MUST ignore padding in the payload          as PLUG
- *   MAY BUSY                                    unplug_all_is_busy_when_the_host_fails
- *   MUST ACK when all are unplugged             unplug_all_unplugs_everything_whatever_its_payload
- *   MUST set plugged_size 0 with ACK            unplug_all_unplugs_everything_whatever_its_payload
- *   MAY modify usable_region_size before ACK    unplug_all_shrinks_the_usable_region_to_the_request
+ *   MUST ignore all but the type               unplug_all_unplugs_everything_whatever_its_payload
+ *   MUST ignore padding in the payload         as PLUG
+ *   MAY BUSY                                   unplug_all_is_busy_when_the_host_fails
+ *   MUST ACK when all are unplugged            unplug_all_unplugs_everything_whatever_its_payload
+ *   MUST set plugged_size 0 with ACK           unplug_all_unplugs_everything_whatever_its_payload
+ *   MAY modify usable_region_size before ACK   unplug_all_shrinks_the_usable_region_to_the_request
  * STATE request, driver
  *   MUST ignore all but type and payload;
- *     payload only with ACK                     not visible to a device; the rest is zero:
- *                                               response_is_ten_bytes_with_zero_padding
+ *     payload only with ACK                    not visible to a device; the rest is zero:
+ *                                              response_is_ten_bytes_with_zero_padding
  * STATE request, device
- *   MUST ignore all but type and payload        bytes_after_the_request_are_ignored
- *   MUST ignore padding in the payload          as PLUG
+ *   MUST ignore all but type and payload       bytes_after_the_request_are_ignored
+ *   MUST ignore padding in the payload         as PLUG
  *   MUST ERROR: addr unaligned, nb_blocks 0,
- *     outside the usable region                 rules: every_request_...; state_of_a_bad_range_...
- *   MUST ACK with the state                     state_tells_plugged_unplugged_and_mixed
- *   MUST say PLUGGED / UNPLUGGED / MIXED        rules: every_request_...,
- *                                               state_tells_plugged_unplugged_and_mixed
+ *     outside the usable region                rules: every_request_...; state_of_a_bad_range_...
+ *   MUST ACK with the state                    state_tells_plugged_unplugged_and_mixed
+ *   MUST say PLUGGED / UNPLUGGED / MIXED       rules: every_request_...,
+ *                                              state_tells_plugged_unplugged_and_mixed
  */
 #include "tests/unit/vmem_rig.h"
 
@@ -183,13 +183,13 @@ Test(virtio_mem, device_has_the_id_and_the_one_queue_of_a_memory_device)
 
 Test(virtio_mem_setup, configuration_has_every_field_in_its_place)
 {
-	vmem_rig_init_cfg(&rig, (struct vmem_cfg){ .id = "vm0",
-						   .addr = FAKE_ELASTIC_BASE,
-						   .region_bytes = 1 * GiB,
-						   .block_bytes = 4 * MiB,
-						   .has_node = true,
-						   .node_id = 0x1234,
-						   .memory_block_bytes = 128 * MiB });
+	vmem_rig_init_cfg(&rig, (struct vmem_cfg){.id = "vm0",
+						  .addr = FAKE_ELASTIC_BASE,
+						  .region_bytes = 1 * GiB,
+						  .block_bytes = 4 * MiB,
+						  .has_node = true,
+						  .node_id = 0x1234,
+						  .memory_block_bytes = 128 * MiB});
 	vmem_rig_start(&rig, 8 * MiB);
 	cr_assert_eq(vmem_rig_plug(&rig, 1, 1), ACK);
 	cr_expect_eq(fake_driver_config(&rig.drv, 0, 8), 4 * MiB, "block_size");
@@ -322,10 +322,10 @@ Test(virtio_mem_setup, usable_region_does_not_shrink_with_the_request)
 
 Test(virtio_mem, configuration_no_guest_can_use_is_refused)
 {
-	struct vmem_env env = { .loop = rig.loop,
-				.gm = &rig.mem.gm,
-				.ram = &rig.mem.elastic,
-				.blocks = &rig.mem.blocks };
+	struct vmem_env env = {.loop = rig.loop,
+			       .gm = &rig.mem.gm,
+			       .ram = &rig.mem.elastic,
+			       .blocks = &rig.mem.blocks};
 
 	REFUSED(block_bytes, 0);
 	REFUSED(block_bytes, 1 * MiB);
@@ -355,12 +355,12 @@ Test(virtio_mem_setup, node_is_offered_only_when_there_is_one)
 {
 	const uint64_t pxm = UINT64_C(1) << VIRTIO_MEM_F_ACPI_PXM;
 
-	struct vmem_cfg cfg = { .id = "vm0",
-				.addr = FAKE_ELASTIC_BASE,
-				.region_bytes = 64 * MiB,
-				.block_bytes = VMEM_BLOCK,
-				.node_id = 7,
-				.memory_block_bytes = 128 * MiB };
+	struct vmem_cfg cfg = {.id = "vm0",
+			       .addr = FAKE_ELASTIC_BASE,
+			       .region_bytes = 64 * MiB,
+			       .block_bytes = VMEM_BLOCK,
+			       .node_id = 7,
+			       .memory_block_bytes = 128 * MiB};
 
 	vmem_rig_init_cfg(&rig, cfg);
 	cr_expect_not(fake_driver_device_features(&rig.drv) & pxm);
@@ -540,11 +540,11 @@ Test(virtio_mem, blocks_stay_plugged_over_a_system_reset_that_the_host_fails)
 
 Test(virtio_mem, all_requests_of_a_kick_are_answered_with_one_interrupt)
 {
-	struct fake_buffer bufs[2] = { { fake_alloc(&rig.mem, 24, 16), 24, false },
-				       { fake_alloc(&rig.mem, 16, 16), 10, true } };
-	struct vmem_req req = { .type = le16_of(VIRTIO_MEM_REQ_STATE),
-				.addr = le64_of(vmem_rig_at(&rig, 0).v),
-				.nb_blocks = le16_of(1) };
+	struct fake_buffer bufs[2] = {{fake_alloc(&rig.mem, 24, 16), 24, false},
+				      {fake_alloc(&rig.mem, 16, 16), 10, true}};
+	struct vmem_req req = {.type = le16_of(VIRTIO_MEM_REQ_STATE),
+			       .addr = le64_of(vmem_rig_at(&rig, 0).v),
+			       .nb_blocks = le16_of(1)};
 
 	fake_write(&rig.mem, bufs[0].at, &req, sizeof(req));
 	for (int i = 0; i < 3; i++)
@@ -575,8 +575,8 @@ Test(virtio_mem, response_is_ten_bytes_with_zero_padding)
 
 Test(virtio_mem, bytes_after_the_request_are_ignored)
 {
-	static const uint16_t types[] = { VIRTIO_MEM_REQ_PLUG, VIRTIO_MEM_REQ_STATE,
-					  VIRTIO_MEM_REQ_UNPLUG };
+	static const uint16_t types[] = {VIRTIO_MEM_REQ_PLUG, VIRTIO_MEM_REQ_STATE,
+					 VIRTIO_MEM_REQ_UNPLUG};
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 		struct {
@@ -587,9 +587,9 @@ Test(virtio_mem, bytes_after_the_request_are_ignored)
 		uint32_t used;
 
 		memset(&out, 0xff, sizeof(out));
-		out.req = (struct vmem_req){ .type = le16_of(types[i]),
-					     .addr = le64_of(vmem_rig_at(&rig, 1).v),
-					     .nb_blocks = le16_of(1) };
+		out.req = (struct vmem_req){.type = le16_of(types[i]),
+					    .addr = le64_of(vmem_rig_at(&rig, 1).v),
+					    .nb_blocks = le16_of(1)};
 		cr_assert(fake_driver_request(&rig.drv, 0, &out, sizeof(out), resp, sizeof(resp),
 					      &used));
 		cr_expect_eq(used, sizeof(resp[0]), "room beyond the response stays unused");
@@ -809,11 +809,11 @@ Test(virtio_mem, two_devices_do_not_touch_each_other)
 {
 	struct vmem_rig other;
 
-	vmem_rig_init_cfg(&other, (struct vmem_cfg){ .id = "vm1",
-						     .addr = FAKE_ELASTIC_BASE,
-						     .region_bytes = 64 * MiB,
-						     .block_bytes = 16 * MiB,
-						     .memory_block_bytes = 128 * MiB });
+	vmem_rig_init_cfg(&other, (struct vmem_cfg){.id = "vm1",
+						    .addr = FAKE_ELASTIC_BASE,
+						    .region_bytes = 64 * MiB,
+						    .block_bytes = 16 * MiB,
+						    .memory_block_bytes = 128 * MiB});
 	vmem_rig_start(&other, 64 * MiB);
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 4), ACK);
 	cr_assert_eq(vmem_rig_plug(&other, 1, 1), ACK);
@@ -828,11 +828,11 @@ Test(virtio_mem, two_devices_do_not_touch_each_other)
 
 Test(virtio_mem_setup, block_larger_than_the_guests_memory_blocks_works)
 {
-	vmem_rig_init_cfg(&rig, (struct vmem_cfg){ .id = "vm0",
-						   .addr = FAKE_ELASTIC_BASE,
-						   .region_bytes = 4 * GiB,
-						   .block_bytes = 1 * GiB,
-						   .memory_block_bytes = 128 * MiB });
+	vmem_rig_init_cfg(&rig, (struct vmem_cfg){.id = "vm0",
+						  .addr = FAKE_ELASTIC_BASE,
+						  .region_bytes = 4 * GiB,
+						  .block_bytes = 1 * GiB,
+						  .memory_block_bytes = 128 * MiB});
 	vmem_rig_start(&rig, 2 * GiB);
 	cr_expect_eq(le64_get(vmem_rig_config(&rig).usable_region_size), 3 * GiB);
 	cr_expect_eq(vmem_rig_plug(&rig, 2, 1), ACK);

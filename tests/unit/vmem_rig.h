@@ -9,7 +9,7 @@
 #include "devices/virtio_mem.h"
 #include "tests/unit/fake_driver.h"
 
-#define VMEM_BLOCK (2 * MiB)
+#define VMEM_BLOCK    (2 * MiB)
 #define VMEM_FEATURES (UINT64_C(1) << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE)
 
 struct vmem_rig {

@@ -23,6 +23,7 @@ struct watch {
 struct loop {
 	int epoll_fd;
 	bool stopping;
+	uint64_t turn; /* of run_timers() */
 	pthread_mutex_t lock;
 	struct watch *watches, *dead;
 	struct loop_timer *timers; /* sorted by at_ns */
@@ -138,6 +139,7 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns)
 	assert(timer->fn);
 	loop_timer_cancel(loop, timer);
 	timer->at_ns = at_ns ? at_ns : 1;
+	timer->armed_in_turn = loop->turn;
 	while (*p && (*p)->at_ns <= timer->at_ns)
 		p = &(*p)->next;
 	timer->next = *p;
@@ -157,15 +159,19 @@ static int next_timeout_ms(const struct loop *loop)
 	return (int)min_u64(ms, INT_MAX);
 }
 
+/* Those due when the turn began: one that is armed again for the past waits for the next turn. */
 static void run_timers(struct loop *loop)
 {
-	uint64_t now = clock_ns();
+	uint64_t now = clock_ns(), turn = ++loop->turn;
 
-	while (loop->timers && loop->timers->at_ns <= now && !loop->stopping) {
+	while (!loop->stopping) {
 		struct loop_timer *t = loop->timers;
 
-		loop->timers = t->next;
-		t->at_ns = 0;
+		while (t && t->at_ns <= now && t->armed_in_turn == turn)
+			t = t->next;
+		if (!t || t->at_ns > now)
+			return;
+		loop_timer_cancel(loop, t);
 		t->fn(t->ctx);
 	}
 }

@@ -30,6 +30,7 @@ struct loop_timer {
 	loop_timer_fn fn;
 	void *ctx;
 	uint64_t at_ns; /* monotonic; 0: unarmed */
+	uint64_t armed_in_turn;
 	struct loop_timer *next;
 };
 /* (Re)arms TIMER for the monotonic time AT_NS; one in the past fires on the next turn. */

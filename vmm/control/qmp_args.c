@@ -156,8 +156,8 @@ static int check_value(const char *type, size_t len, struct json_object *value, 
 
 	if (*type == '[') {
 		if (!json_object_is_type(value, json_type_array))
-			return qmp_fail(err, QMP_GENERIC_ERROR, "'%.*s' must be an array", QUOTE_MAX,
-					what);
+			return qmp_fail(err, QMP_GENERIC_ERROR, "'%.*s' must be an array",
+					QUOTE_MAX, what);
 		for (size_t i = 0; i < json_object_array_length(value); i++) {
 			int r = check_value(type + 1, len - 2, json_object_array_get_idx(value, i),
 					    what, err);
@@ -170,8 +170,8 @@ static int check_value(const char *type, size_t len, struct json_object *value, 
 	if (memchr(type, '|', len)) {
 		if (is_plain_string(value) && is_word_of(type, len, json_object_get_string(value)))
 			return 0;
-		return qmp_fail(err, QMP_GENERIC_ERROR, "'%.*s' must be one of %.*s", QUOTE_MAX, what,
-				(int)len, type);
+		return qmp_fail(err, QMP_GENERIC_ERROR, "'%.*s' must be one of %.*s", QUOTE_MAX,
+				what, (int)len, type);
 	}
 	if (*type == 'a')
 		return 0;

@@ -51,7 +51,7 @@ int must_check qmp_to_i64(struct json_object *value, const char *what, int64_t l
 			  int64_t *out, struct qmp_error *err);
 
 /* Values of checked arguments; FALLBACK when an optional one was left out. */
-struct json_object *qmp_arg(struct json_object *args, const char *name); /* NULL: left out, or null */
+struct json_object *qmp_arg(struct json_object *args, const char *name); /* or NULL */
 const char *qmp_arg_str(struct json_object *args, const char *name, const char *fallback);
 bool qmp_arg_bool(struct json_object *args, const char *name, bool fallback);
 uint64_t qmp_arg_u64(struct json_object *args, const char *name, uint64_t fallback);

@@ -44,9 +44,9 @@ static int wait_ready(struct qmp_client *c, short events, uint64_t until_ns)
 
 	if (until_ns != NEVER_NS) {
 		uint64_t now = clock_ns();
-		uint64_t left_ms = now < until_ns ? (until_ns - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+		uint64_t left_ns = now < until_ns ? until_ns - now : 0;
 
-		timeout_ms = (int)min_u64(left_ms, INT_MAX);
+		timeout_ms = (int)min_u64((left_ns + NS_PER_MS - 1) / NS_PER_MS, INT_MAX);
 	}
 	n = poll(&p, 1, timeout_ms);
 	return n > 0 ? 0 : n ? -errno : -ETIMEDOUT;
@@ -306,8 +306,8 @@ int qmp_client_open(struct qmp_client **out, const char *vm, int timeout_ms)
 	if (r == -ENOENT)
 		log_error("no VM %s (no socket %s); `ebb list` shows those that run", vm, path);
 	else if (r == -ECONNREFUSED)
-		log_error("VM %s has died and left %s behind; start it again or remove the file", vm,
-			  path);
+		log_error("VM %s has died and left %s behind; start it again or remove the file",
+			  vm, path);
 	else if (r == -ETIMEDOUT)
 		log_error("VM %s takes no connection within %g s", vm, timeout_ms / 1000.0);
 	else if (r)

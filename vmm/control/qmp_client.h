@@ -22,7 +22,8 @@ struct qmp_client;
  */
 int must_check qmp_client_open(struct qmp_client **out, const char *vm, int timeout_ms);
 /* The same on a connected stream socket; takes FD on success. NAME stands in messages. */
-int must_check qmp_client_open_fd(struct qmp_client **out, int fd, const char *name, int timeout_ms);
+int must_check qmp_client_open_fd(struct qmp_client **out, int fd, const char *name,
+				  int timeout_ms);
 void qmp_client_close(struct qmp_client *client);
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* qmp_server.c - the listening socket, the list of sessions, dispatch, and the server's own rows. */
+/* qmp_server.c - the listening socket, the sessions, dispatch, and the server's own commands. */
 #include "vmm/control/qmp_server.h"
 
 #include <assert.h>
@@ -57,7 +57,7 @@ static int run_capabilities(void *ctx, struct json_object *args, struct json_obj
 	(void)ret;
 	if (own->session->negotiated)
 		return qmp_fail(err, QMP_COMMAND_NOT_FOUND,
-				"capabilities were negotiated already; qmp_capabilities comes once");
+				"the negotiation is over already; qmp_capabilities comes once");
 	if (enable && json_object_array_length(enable) > 0)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"capability '%.64s' is not among those of the greeting",
@@ -278,7 +278,7 @@ static void on_accept(void *ctx, uint32_t events)
 		if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
 			return; /* the client gave up */
 		log_limited(&limit, LOG_WARN, "control socket: accept: %s", strerror(errno));
-		/* The client stays in the backlog; asking again at once would keep the loop busy. */
+		/* The client waits in the backlog; asking again at once would keep us busy. */
 		loop_modify(server->loop, server->listener.fd, 0);
 		loop_timer_set(server->loop, &server->accept_again, clock_ns() + ACCEPT_PAUSE_NS);
 		return;
@@ -401,7 +401,7 @@ static int look_at(int fd, bool *is_listening)
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size))
 		return fail(-errno, "control socket on descriptor %d", fd);
 	if (type != SOCK_STREAM)
-		return fail(-EPROTOTYPE, "control socket on descriptor %d: not a stream socket", fd);
+		return fail(-EPROTOTYPE, "control socket on descriptor %d: no stream socket", fd);
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size))
 		return fail(-errno, "control socket on descriptor %d", fd);
 	*is_listening = listening;

@@ -29,7 +29,7 @@
 #define QMP_MAX_REQUEST (64 * KiB)
 #define QMP_MAX_DEPTH 32
 #define QMP_MAX_CONTAINERS 1024
-#define QMP_MAX_REPLY (64 * KiB - 1) /* with its CRLF; line readers of clients hold 64 KiB */
+#define QMP_MAX_REPLY (64 * KiB - 1) /* with its CRLF; clients read lines into 64 KiB */
 #define QMP_MAX_BACKLOG (64 * KiB)
 #define QMP_MAX_EVENT_BACKLOG (16 * KiB)
 #define QMP_EVENT_INTERVAL_NS UINT64_C(1000000000) /* of qmp_event_limited() */
@@ -42,8 +42,8 @@ struct qmp_command {
 	/*
 	 * ARGS fits the schema already; NULL when the request has none. 0, and *RET the value to
 	 * return (the server takes it; left NULL, the client gets {}); or a negative errno and ERR
-	 * filled by qmp_fail() (left empty, the client gets the errno's text). May call qmp_event(),
-	 * which then goes out before the reply; must not free the server.
+	 * filled by qmp_fail() (left empty, the client gets the errno's text). May call
+	 * qmp_event(), which then goes out before the reply; must not free the server.
 	 */
 	int (*run)(void *ctx, struct json_object *args, struct json_object **ret,
 		   struct qmp_error *err);

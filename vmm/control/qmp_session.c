@@ -131,7 +131,7 @@ struct json_object *qmp_error_reply(const struct qmp_error *err)
 	return reply;
 }
 
-/* Sends REPLY with ID, and takes REPLY. False when the line would be longer than clients can read. */
+/* Sends REPLY with ID, and takes REPLY. False, and nothing sent, above MAX_BYTES. */
 static bool send_reply(struct qmp_session *s, struct json_object *reply, bool has_id,
 		       struct json_object *id, size_t max_bytes, size_t *bytes)
 {

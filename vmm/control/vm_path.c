@@ -41,7 +41,7 @@ int vm_name_check(const char *name)
 
 static int too_long(const char *what)
 {
-	log_error("%s: a socket's path has at most %d bytes; set EBB_RUN_DIR to a shorter directory",
+	log_error("%s: a socket's path has at most %d bytes; set EBB_RUN_DIR to a shorter one",
 		  what, VM_PATH_SIZE - 1);
 	return -ENAMETOOLONG;
 }

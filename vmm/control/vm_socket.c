@@ -125,7 +125,7 @@ static int remove_stale(const char *path)
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : fail(-errno, "control socket %s", path);
 	if (!S_ISSOCK(st.st_mode)) {
-		log_error("control socket %s: something is there that is not a socket; remove it or "
+		log_error("control socket %s: a file that is no socket is there; remove it or "
 			  "choose another path", path);
 		return -EEXIST;
 	}
@@ -133,8 +133,8 @@ static int remove_stale(const char *path)
 	if (!r)
 		close(fd);
 	if (!r || r == -ETIMEDOUT) {
-		log_error("control socket %s is in use: a VM of that name is running; choose another "
-			  "name or stop it first", path);
+		log_error("control socket %s is in use: a VM of that name is running; choose "
+			  "another name or stop it first", path);
 		return -EADDRINUSE;
 	}
 	if (r != -ECONNREFUSED)
