@@ -67,8 +67,17 @@ $(HELPERS): %: %.o
 	@echo "  LD    $@"
 	$(Q)$(CC) $^ $(ALL_LDFLAGS) -o $@
 
+# This one times the product's own code.
+$(B)/tests/bench/discard: $(B)/libebb.a
+
+# /init of a Linux guest, whatever the variant: no library, no sanitizer.
+STAMP := $(if $(filter x86_64,$(ARCH)),$(B)/tests/bench/stamp)
+$(STAMP): tests/bench/stamp.S
+	@echo "  LD    $@"; mkdir -p $(@D)
+	$(Q)$(CC) -nostdlib -static -Wl,--build-id=none $< -o $@
+
 unit: $(UNIT)
-helpers: $(HELPERS)
+helpers: $(HELPERS) $(STAMP)
 
 include guests/guests.mk
 

@@ -212,7 +212,7 @@ static const char *serve(struct vmem *v, struct chain *c)
 {
 	struct vmem_req req;
 	struct vmem_verdict verdict;
-	struct vmem_resp resp = {0};
+	struct vmem_resp resp = { 0 };
 
 	/* All that can be wrong is looked at before anything is done. */
 	if (chain_read_obj(c, &req))
@@ -292,7 +292,7 @@ static const struct virtio_ops ops = {
 	.id = VIRTIO_ID_MEM,
 	.nr_queues = 1,
 	/* Linux has one request under way; a full queue is what one kick may take of the loop. */
-	.queue_size = {16},
+	.queue_size = { 16 },
 	.features = features,
 	.features_ok = features_ok,
 	.kick = kick,
@@ -359,10 +359,10 @@ int vmem_new(struct vmem **out, const struct vmem_cfg *cfg, const struct vmem_en
 		free(v);
 		return fail(-ENOMEM, "elastic memory %s", cfg->id);
 	}
-	v->sizes = (struct vmem_sizes){.addr = cfg->addr,
-				       .region_bytes = cfg->region_bytes,
-				       .block_bytes = cfg->block_bytes};
-	v->job_timer = (struct loop_timer){.fn = job_timer, .ctx = v};
+	v->sizes = (struct vmem_sizes){ .addr = cfg->addr,
+					.region_bytes = cfg->region_bytes,
+					.block_bytes = cfg->block_bytes };
+	v->job_timer = (struct loop_timer){ .fn = job_timer, .ctx = v };
 	restart_usable(v);
 	*out = v;
 	return 0;

@@ -13,7 +13,7 @@ _Static_assert(ARRAY_SIZE(busy_text) == VMEM_NR_BUSY, "a text for every reason")
 
 const char *vmem_busy_text(enum vmem_busy busy) { return busy_text[busy]; }
 
-static struct vmem_verdict answer(uint16_t resp) { return (struct vmem_verdict){.resp = resp}; }
+static struct vmem_verdict answer(uint16_t resp) { return (struct vmem_verdict){ .resp = resp }; }
 
 static bool any(const struct blocks *b, uint32_t first, uint32_t nr, enum block_state state)
 {

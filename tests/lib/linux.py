@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stock Linux kernel as the guest, with a shell on its serial console."""
+import contextlib
 import os
 import re
 
@@ -11,6 +12,23 @@ BZIMAGE = os.environ.get("EBB_BZIMAGE", "")
 INITRD = os.environ.get("EBB_INITRD", "")
 PARAMS = ("console=ttyS0 quiet ebb.echo=0 pci=off panic=-1 memhp_default_state=online_movable "
           "no_timer_check random.trust_cpu=on cryptomgr.notests")
+
+SHMEM_ENABLED = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
+
+@contextlib.contextmanager
+def huge_pages(setting="advise"):
+    """Huge pages for guest memory while the block runs. A guest writes what it unplugs
+    (init_on_alloc); under emulation that takes ten times as long with 4 KiB pages."""
+    with open(SHMEM_ENABLED, encoding="ascii") as f:
+        before = re.search(r"\[(\w+)\]", f.read()).group(1)
+    with open(SHMEM_ENABLED, "w", encoding="ascii") as f:
+        f.write(setting)
+    try:
+        yield
+    finally:
+        with open(SHMEM_ENABLED, "w", encoding="ascii") as f:
+            f.write(before)
 
 
 class LinuxVm(Vm):

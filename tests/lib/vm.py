@@ -161,7 +161,7 @@ class Vm:
                 raise AssertionError(f"console never said {pattern.pattern!r}: {self.tail()}")
 
     def tail(self):
-        return (f"...{self.output[-1500:].decode(errors='replace')}\n"
+        return (f"...{self.output[-8000:].decode(errors='replace')}\n"
                 f"stderr: {self.errors[-1500:].decode(errors='replace')}\n"
                 f"exit code: {self.process.poll()}")
 

@@ -14,7 +14,7 @@ static struct resize job;
 /* A job from START to TARGET with a driver there, started at T0. */
 static void begin(uint64_t start, uint64_t target, uint64_t deadline_ns)
 {
-	job = (struct resize){0};
+	job = (struct resize){ 0 };
 	resize_driver(&job, true, T0);
 	resize_start(&job, target, start, REGION, deadline_ns, T0);
 }
@@ -41,7 +41,7 @@ static struct resize_status at(uint64_t now) { return resize_status(&job, now); 
 
 Test(resize, nothing_has_run_at_first)
 {
-	struct resize none = {0};
+	struct resize none = { 0 };
 
 	cr_expect_eq(resize_status(&none, T0).state, RESIZE_NONE);
 	cr_expect_eq(resize_status(&none, T0).id, 0);
@@ -79,7 +79,7 @@ Test(resize, jobs_are_numbered_from_one)
 
 Test(resize, interrupt_is_raised_again_after_a_quarter_second_then_twice_as_late_up_to_five)
 {
-	static const uint64_t expected_ms[] = {250, 750, 1750, 3750, 7750, 12750, 17750, 22750};
+	static const uint64_t expected_ms[] = { 250, 750, 1750, 3750, 7750, 12750, 17750, 22750 };
 	uint64_t raised[16];
 	unsigned int nr;
 
@@ -154,7 +154,7 @@ Test(resize, deadline_is_met_also_when_the_driver_never_comes)
 {
 	uint64_t raised[1];
 
-	job = (struct resize){0};
+	job = (struct resize){ 0 };
 	resize_start(&job, GiB, 0, REGION, T0 + NS_PER_S, T0);
 	cr_expect_eq(resize_next_ns(&job), T0 + NS_PER_S);
 	cr_expect_eq(run_until(T0 + 9 * NS_PER_S, raised, 1), 0, "nobody is there to interrupt");
@@ -186,7 +186,7 @@ Test(resize, cancel_ends_a_running_job_only)
 
 Test(resize, missing_driver_is_told_at_once)
 {
-	job = (struct resize){0};
+	job = (struct resize){ 0 };
 	resize_start(&job, GiB, 0, REGION, 0, T0);
 	cr_expect_eq(at(T0).reason, RESIZE_NO_DRIVER);
 	resize_driver(&job, true, T0 + MS);
@@ -321,13 +321,13 @@ static const char *words(struct resize_status s)
 
 Test(resize, every_reason_explains_itself_with_its_figures)
 {
-	struct resize_status s = {.state = RESIZE_SHORT,
-				  .start_bytes = 4 * GiB,
-				  .plugged_bytes = 1536 * MiB,
-				  .moved_bytes = 2560 * MiB,
-				  .target_bytes = GiB,
-				  .nr_ignored = 17,
-				  .busy = VMEM_BUSY_DISCARD};
+	struct resize_status s = { .state = RESIZE_SHORT,
+				   .start_bytes = 4 * GiB,
+				   .plugged_bytes = 1536 * MiB,
+				   .moved_bytes = 2560 * MiB,
+				   .target_bytes = GiB,
+				   .nr_ignored = 17,
+				   .busy = VMEM_BUSY_DISCARD };
 
 	for (int r = RESIZE_NO_DRIVER; r <= RESIZE_DEADLINE; r++) {
 		s.reason = (enum resize_reason)r;
@@ -353,7 +353,7 @@ Test(resize, every_reason_explains_itself_with_its_figures)
 
 Test(resize, explanation_is_cut_to_the_buffer)
 {
-	struct resize_status s = {.reason = RESIZE_STOPPED};
+	struct resize_status s = { .reason = RESIZE_STOPPED };
 	char buf[8] = "1234567";
 
 	cr_expect_eq(strlen(resize_explain(&s, buf, sizeof(buf))), sizeof(buf) - 1);

@@ -183,13 +183,13 @@ Test(virtio_mem, device_has_the_id_and_the_one_queue_of_a_memory_device)
 
 Test(virtio_mem_setup, configuration_has_every_field_in_its_place)
 {
-	vmem_rig_init_cfg(&rig, (struct vmem_cfg){.id = "vm0",
-						  .addr = FAKE_ELASTIC_BASE,
-						  .region_bytes = 1 * GiB,
-						  .block_bytes = 4 * MiB,
-						  .has_node = true,
-						  .node_id = 0x1234,
-						  .memory_block_bytes = 128 * MiB});
+	vmem_rig_init_cfg(&rig, (struct vmem_cfg){ .id = "vm0",
+						   .addr = FAKE_ELASTIC_BASE,
+						   .region_bytes = 1 * GiB,
+						   .block_bytes = 4 * MiB,
+						   .has_node = true,
+						   .node_id = 0x1234,
+						   .memory_block_bytes = 128 * MiB });
 	vmem_rig_start(&rig, 8 * MiB);
 	cr_assert_eq(vmem_rig_plug(&rig, 1, 1), ACK);
 	cr_expect_eq(fake_driver_config(&rig.drv, 0, 8), 4 * MiB, "block_size");
@@ -322,10 +322,10 @@ Test(virtio_mem_setup, usable_region_does_not_shrink_with_the_request)
 
 Test(virtio_mem, configuration_no_guest_can_use_is_refused)
 {
-	struct vmem_env env = {.loop = rig.loop,
-			       .gm = &rig.mem.gm,
-			       .ram = &rig.mem.elastic,
-			       .blocks = &rig.mem.blocks};
+	struct vmem_env env = { .loop = rig.loop,
+				.gm = &rig.mem.gm,
+				.ram = &rig.mem.elastic,
+				.blocks = &rig.mem.blocks };
 
 	REFUSED(block_bytes, 0);
 	REFUSED(block_bytes, 1 * MiB);
@@ -355,12 +355,12 @@ Test(virtio_mem_setup, node_is_offered_only_when_there_is_one)
 {
 	const uint64_t pxm = UINT64_C(1) << VIRTIO_MEM_F_ACPI_PXM;
 
-	struct vmem_cfg cfg = {.id = "vm0",
-			       .addr = FAKE_ELASTIC_BASE,
-			       .region_bytes = 64 * MiB,
-			       .block_bytes = VMEM_BLOCK,
-			       .node_id = 7,
-			       .memory_block_bytes = 128 * MiB};
+	struct vmem_cfg cfg = { .id = "vm0",
+				.addr = FAKE_ELASTIC_BASE,
+				.region_bytes = 64 * MiB,
+				.block_bytes = VMEM_BLOCK,
+				.node_id = 7,
+				.memory_block_bytes = 128 * MiB };
 
 	vmem_rig_init_cfg(&rig, cfg);
 	cr_expect_not(fake_driver_device_features(&rig.drv) & pxm);
@@ -540,11 +540,11 @@ Test(virtio_mem, blocks_stay_plugged_over_a_system_reset_that_the_host_fails)
 
 Test(virtio_mem, all_requests_of_a_kick_are_answered_with_one_interrupt)
 {
-	struct fake_buffer bufs[2] = {{fake_alloc(&rig.mem, 24, 16), 24, false},
-				      {fake_alloc(&rig.mem, 16, 16), 10, true}};
-	struct vmem_req req = {.type = le16_of(VIRTIO_MEM_REQ_STATE),
-			       .addr = le64_of(vmem_rig_at(&rig, 0).v),
-			       .nb_blocks = le16_of(1)};
+	struct fake_buffer bufs[2] = { { fake_alloc(&rig.mem, 24, 16), 24, false },
+				       { fake_alloc(&rig.mem, 16, 16), 10, true } };
+	struct vmem_req req = { .type = le16_of(VIRTIO_MEM_REQ_STATE),
+				.addr = le64_of(vmem_rig_at(&rig, 0).v),
+				.nb_blocks = le16_of(1) };
 
 	fake_write(&rig.mem, bufs[0].at, &req, sizeof(req));
 	for (int i = 0; i < 3; i++)
@@ -575,8 +575,8 @@ Test(virtio_mem, response_is_ten_bytes_with_zero_padding)
 
 Test(virtio_mem, bytes_after_the_request_are_ignored)
 {
-	static const uint16_t types[] = {VIRTIO_MEM_REQ_PLUG, VIRTIO_MEM_REQ_STATE,
-					 VIRTIO_MEM_REQ_UNPLUG};
+	static const uint16_t types[] = { VIRTIO_MEM_REQ_PLUG, VIRTIO_MEM_REQ_STATE,
+					  VIRTIO_MEM_REQ_UNPLUG };
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 		struct {
@@ -587,9 +587,9 @@ Test(virtio_mem, bytes_after_the_request_are_ignored)
 		uint32_t used;
 
 		memset(&out, 0xff, sizeof(out));
-		out.req = (struct vmem_req){.type = le16_of(types[i]),
-					    .addr = le64_of(vmem_rig_at(&rig, 1).v),
-					    .nb_blocks = le16_of(1)};
+		out.req = (struct vmem_req){ .type = le16_of(types[i]),
+					     .addr = le64_of(vmem_rig_at(&rig, 1).v),
+					     .nb_blocks = le16_of(1) };
 		cr_assert(fake_driver_request(&rig.drv, 0, &out, sizeof(out), resp, sizeof(resp),
 					      &used));
 		cr_expect_eq(used, sizeof(resp[0]), "room beyond the response stays unused");
@@ -809,11 +809,11 @@ Test(virtio_mem, two_devices_do_not_touch_each_other)
 {
 	struct vmem_rig other;
 
-	vmem_rig_init_cfg(&other, (struct vmem_cfg){.id = "vm1",
-						    .addr = FAKE_ELASTIC_BASE,
-						    .region_bytes = 64 * MiB,
-						    .block_bytes = 16 * MiB,
-						    .memory_block_bytes = 128 * MiB});
+	vmem_rig_init_cfg(&other, (struct vmem_cfg){ .id = "vm1",
+						     .addr = FAKE_ELASTIC_BASE,
+						     .region_bytes = 64 * MiB,
+						     .block_bytes = 16 * MiB,
+						     .memory_block_bytes = 128 * MiB });
 	vmem_rig_start(&other, 64 * MiB);
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 4), ACK);
 	cr_assert_eq(vmem_rig_plug(&other, 1, 1), ACK);
@@ -828,11 +828,11 @@ Test(virtio_mem, two_devices_do_not_touch_each_other)
 
 Test(virtio_mem_setup, block_larger_than_the_guests_memory_blocks_works)
 {
-	vmem_rig_init_cfg(&rig, (struct vmem_cfg){.id = "vm0",
-						  .addr = FAKE_ELASTIC_BASE,
-						  .region_bytes = 4 * GiB,
-						  .block_bytes = 1 * GiB,
-						  .memory_block_bytes = 128 * MiB});
+	vmem_rig_init_cfg(&rig, (struct vmem_cfg){ .id = "vm0",
+						   .addr = FAKE_ELASTIC_BASE,
+						   .region_bytes = 4 * GiB,
+						   .block_bytes = 1 * GiB,
+						   .memory_block_bytes = 128 * MiB });
 	vmem_rig_start(&rig, 2 * GiB);
 	cr_expect_eq(le64_get(vmem_rig_config(&rig).usable_region_size), 3 * GiB);
 	cr_expect_eq(vmem_rig_plug(&rig, 2, 1), ACK);

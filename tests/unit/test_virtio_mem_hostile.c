@@ -37,18 +37,18 @@ TestSuite(virtio_mem_hostile_setup, .fini = down, .timeout = 120);
 Test(virtio_mem_hostile, address_beside_the_region_or_at_the_ends_of_the_space_is_an_error)
 {
 	uint64_t base = vmem_rig_at(&rig, 0).v;
-	const uint64_t addrs[] = {0,
-				  1,
-				  base - 1,
-				  base - VMEM_BLOCK,
-				  base + 1,
-				  base + VMEM_BLOCK / 2,
-				  base + 64 * MiB,
-				  base + 64 * MiB + VMEM_BLOCK,
-				  UINT64_C(1) << 63,
-				  0 - VMEM_BLOCK,
-				  UINT64_MAX};
-	const uint16_t nrs[] = {0, 1, 2, 32, 33, 32767, 32768, 65535};
+	const uint64_t addrs[] = { 0,
+				   1,
+				   base - 1,
+				   base - VMEM_BLOCK,
+				   base + 1,
+				   base + VMEM_BLOCK / 2,
+				   base + 64 * MiB,
+				   base + 64 * MiB + VMEM_BLOCK,
+				   UINT64_C(1) << 63,
+				   0 - VMEM_BLOCK,
+				   UINT64_MAX };
+	const uint16_t nrs[] = { 0, 1, 2, 32, 33, 32767, 32768, 65535 };
 
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 16), ACK);
 	for (size_t a = 0; a < ARRAY_SIZE(addrs); a++)
@@ -85,7 +85,7 @@ Test(virtio_mem_hostile_setup, range_past_the_usable_region_is_an_error_inside_a
 
 Test(virtio_mem_hostile, unknown_request_is_an_error_and_the_device_lives)
 {
-	static const uint16_t types[] = {4, 5, 255, 256, 0x100, 0x8000, 0xffff};
+	static const uint16_t types[] = { 4, 5, 255, 256, 0x100, 0x8000, 0xffff };
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		cr_expect_eq(le16_get(vmem_rig_ask(&rig, types[i], vmem_rig_at(&rig, 0).v, 1).type),
@@ -98,9 +98,9 @@ Test(virtio_mem_hostile, unknown_request_is_an_error_and_the_device_lives)
 
 static struct vmem_req request(uint16_t type, uint32_t first, uint16_t nr)
 {
-	return (struct vmem_req){.type = le16_of(type),
-				 .addr = le64_of(vmem_rig_at(&rig, first).v),
-				 .nb_blocks = le16_of(nr)};
+	return (struct vmem_req){ .type = le16_of(type),
+				  .addr = le64_of(vmem_rig_at(&rig, first).v),
+				  .nb_blocks = le16_of(nr) };
 }
 
 static gpa_t boot(uint64_t bytes) { return fake_alloc(&rig.mem, bytes, 16); }
@@ -133,18 +133,18 @@ static void expect_broken(const struct vmem_req *req, const struct fake_buffer *
 Test(virtio_mem_hostile, short_request_breaks_the_device)
 {
 	struct vmem_req req = request(VIRTIO_MEM_REQ_PLUG, 0, 1);
-	static const uint32_t sizes[] = {1, 2, 8, 18, 23};
+	static const uint32_t sizes[] = { 1, 2, 8, 18, 23 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
-		expect_broken(
-			&req,
-			(struct fake_buffer[]){{boot(24), sizes[i], false}, {boot(16), 10, true}},
-			2);
+		expect_broken(&req,
+			      (struct fake_buffer[]){ { boot(24), sizes[i], false },
+						      { boot(16), 10, true } },
+			      2);
 }
 
 Test(virtio_mem_hostile, missing_request_breaks_the_device)
 {
-	expect_broken(NULL, &(struct fake_buffer){boot(64), 64, true}, 1);
+	expect_broken(NULL, &(struct fake_buffer){ boot(64), 64, true }, 1);
 }
 
 Test(virtio_mem_hostile, short_or_missing_response_breaks_the_device_and_nothing_is_done)
@@ -152,10 +152,11 @@ Test(virtio_mem_hostile, short_or_missing_response_breaks_the_device_and_nothing
 	struct vmem_req req = request(VIRTIO_MEM_REQ_PLUG, 0, 1);
 
 	for (uint32_t size = 1; size < 10; size++)
-		expect_broken(&req,
-			      (struct fake_buffer[]){{boot(24), 24, false}, {boot(16), size, true}},
-			      2);
-	expect_broken(&req, &(struct fake_buffer){boot(64), 64, false}, 1);
+		expect_broken(
+			&req,
+			(struct fake_buffer[]){ { boot(24), 24, false }, { boot(16), size, true } },
+			2);
+	expect_broken(&req, &(struct fake_buffer){ boot(64), 64, false }, 1);
 }
 
 Test(virtio_mem_hostile, response_before_the_request_breaks_the_device)
@@ -164,32 +165,32 @@ Test(virtio_mem_hostile, response_before_the_request_breaks_the_device)
 	gpa_t at = boot(24);
 
 	fake_write(&rig.mem, at, &req, sizeof(req));
-	expect_broken(NULL, (struct fake_buffer[]){{boot(16), 10, true}, {at, 24, false}}, 2);
+	expect_broken(NULL, (struct fake_buffer[]){ { boot(16), 10, true }, { at, 24, false } }, 2);
 }
 
 Test(virtio_mem_hostile, request_outside_memory_breaks_the_device)
 {
-	const uint64_t addrs[] = {rig.mem.boot.bytes - 8, rig.mem.boot.bytes, 3 * GiB,
-				  FAKE_ELASTIC_BASE, UINT64_MAX - 30};
+	const uint64_t addrs[] = { rig.mem.boot.bytes - 8, rig.mem.boot.bytes, 3 * GiB,
+				   FAKE_ELASTIC_BASE, UINT64_MAX - 30 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(addrs); i++)
-		expect_broken(
-			NULL,
-			(struct fake_buffer[]){{GPA(addrs[i]), 24, false}, {boot(16), 10, true}},
-			2);
+		expect_broken(NULL,
+			      (struct fake_buffer[]){ { GPA(addrs[i]), 24, false },
+						      { boot(16), 10, true } },
+			      2);
 }
 
 Test(virtio_mem_hostile, response_outside_memory_breaks_the_device_and_nothing_is_done)
 {
 	struct vmem_req req = request(VIRTIO_MEM_REQ_PLUG, 0, 1);
-	const uint64_t addrs[] = {rig.mem.boot.bytes - 8, 3 * GiB, FAKE_ELASTIC_BASE,
-				  FAKE_ELASTIC_BASE + 64 * MiB, UINT64_MAX - 12};
+	const uint64_t addrs[] = { rig.mem.boot.bytes - 8, 3 * GiB, FAKE_ELASTIC_BASE,
+				   FAKE_ELASTIC_BASE + 64 * MiB, UINT64_MAX - 12 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(addrs); i++)
-		expect_broken(
-			&req,
-			(struct fake_buffer[]){{boot(24), 24, false}, {GPA(addrs[i]), 10, true}},
-			2);
+		expect_broken(&req,
+			      (struct fake_buffer[]){ { boot(24), 24, false },
+						      { GPA(addrs[i]), 10, true } },
+			      2);
 }
 
 Test(virtio_mem_hostile,
@@ -197,27 +198,27 @@ Test(virtio_mem_hostile,
 {
 	struct vmem_req all = request(VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0);
 	struct vmem_req some = request(VIRTIO_MEM_REQ_UNPLUG, 0, 2);
-	const uint64_t inside[] = {vmem_rig_at(&rig, 0).v, vmem_rig_at(&rig, 2).v - 10,
-				   vmem_rig_at(&rig, 2).v - 1};
+	const uint64_t inside[] = { vmem_rig_at(&rig, 0).v, vmem_rig_at(&rig, 2).v - 10,
+				    vmem_rig_at(&rig, 2).v - 1 };
 
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 4), ACK);
 	for (uint32_t i = 0; i < 4; i++)
 		vmem_rig_fill(&rig, i, i);
 	for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
-		expect_broken(
-			&some,
-			(struct fake_buffer[]){{boot(24), 24, false}, {GPA(inside[i]), 10, true}},
-			2);
-		expect_broken(
-			&all,
-			(struct fake_buffer[]){{boot(24), 24, false}, {GPA(inside[i]), 10, true}},
-			2);
+		expect_broken(&some,
+			      (struct fake_buffer[]){ { boot(24), 24, false },
+						      { GPA(inside[i]), 10, true } },
+			      2);
+		expect_broken(&all,
+			      (struct fake_buffer[]){ { boot(24), 24, false },
+						      { GPA(inside[i]), 10, true } },
+			      2);
 	}
 	/* Only the last byte of it, in a descriptor of its own. */
 	expect_broken(&some,
-		      (struct fake_buffer[]){{boot(24), 24, false},
-					     {boot(16), 9, true},
-					     {vmem_rig_at(&rig, 1), 1, true}},
+		      (struct fake_buffer[]){ { boot(24), 24, false },
+					      { boot(16), 9, true },
+					      { vmem_rig_at(&rig, 1), 1, true } },
 		      3);
 	for (uint32_t i = 0; i < 4; i++)
 		cr_expect(vmem_rig_holds(&rig, i, i));
@@ -229,10 +230,10 @@ Test(virtio_mem_hostile, response_inside_another_plugged_block_is_fine)
 	struct vmem_resp resp;
 
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 3), ACK);
-	cr_assert(vmem_rig_ask_at(
-		&rig, &req,
-		(struct fake_buffer[]){{boot(24), 24, false}, {vmem_rig_at(&rig, 2), 10, true}},
-		2));
+	cr_assert(vmem_rig_ask_at(&rig, &req,
+				  (struct fake_buffer[]){ { boot(24), 24, false },
+							  { vmem_rig_at(&rig, 2), 10, true } },
+				  2));
 	fake_read(&rig.mem, vmem_rig_at(&rig, 2), &resp, sizeof(resp));
 	cr_expect_eq(le16_get(resp.type), ACK);
 	cr_expect_eq(vmem_rig_info(&rig).plugged_bytes, VMEM_BLOCK);
@@ -243,10 +244,10 @@ Test(virtio_mem_hostile, request_inside_the_blocks_to_be_unplugged_was_read_befo
 	struct vmem_req req = request(VIRTIO_MEM_REQ_UNPLUG, 0, 2);
 
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 2), ACK);
-	cr_assert(vmem_rig_ask_at(
-		&rig, &req,
-		(struct fake_buffer[]){{vmem_rig_at(&rig, 1), 24, false}, {boot(16), 10, true}},
-		2));
+	cr_assert(vmem_rig_ask_at(&rig, &req,
+				  (struct fake_buffer[]){ { vmem_rig_at(&rig, 1), 24, false },
+							  { boot(16), 10, true } },
+				  2));
 	cr_expect_eq(vmem_rig_info(&rig).plugged_bytes, 0);
 	cr_expect_eq(vmem_rig_resident(&rig), 0);
 }
@@ -258,9 +259,9 @@ Test(virtio_mem_hostile, request_and_response_in_any_number_of_descriptors_are_s
 	unsigned int nr = 0;
 
 	for (; nr < 8; nr++)
-		bufs[nr] = (struct fake_buffer){boot(16), 3, false};
+		bufs[nr] = (struct fake_buffer){ boot(16), 3, false };
 	for (; nr < 13; nr++)
-		bufs[nr] = (struct fake_buffer){boot(16), 2, true};
+		bufs[nr] = (struct fake_buffer){ boot(16), 2, true };
 	cr_assert(vmem_rig_ask_at(&rig, &req, bufs, nr));
 	cr_expect_eq(vmem_rig_info(&rig).plugged_bytes, VMEM_BLOCK);
 }
@@ -279,8 +280,8 @@ Test(virtio_mem_hostile, queue_inside_an_unplugged_block_breaks_the_device_only)
 	cr_assert(fake_driver_enable_queue(&rig.drv, 0));
 	fake_driver_add_status(&rig.drv, VIRTIO_CONFIG_S_DRIVER_OK);
 	cr_expect_not(vmem_rig_ask_at(
-		&rig, &req, (struct fake_buffer[]){{boot(24), 24, false}, {boot(16), 10, true}},
-		2));
+		&rig, &req,
+		(struct fake_buffer[]){ { boot(24), 24, false }, { boot(16), 10, true } }, 2));
 	cr_expect(fake_driver_needs_reset(&rig.drv));
 	cr_expect_eq(vmem_rig_resident(&rig), 0, "our writes brought no page back");
 	fake_driver_start(&rig.drv, VMEM_FEATURES);
@@ -292,7 +293,7 @@ Test(virtio_mem_hostile, queue_inside_an_unplugged_block_breaks_the_device_only)
 
 Test(virtio_mem_hostile_setup, unplug_all_reaches_every_block_of_a_region_above_128_gib)
 {
-	static const uint32_t touched[] = {0, 65534, 65535, 65536, 131070, 131071};
+	static const uint32_t touched[] = { 0, 65534, 65535, 65536, 131070, 131071 };
 
 	vmem_rig_init(&rig, 256 * GiB); /* 131072 blocks: more than 16 bits can count */
 	vmem_rig_start(&rig, 256 * GiB);
@@ -540,11 +541,11 @@ static void check_model(void)
 
 Test(virtio_mem_hostile_setup, random_requests_targets_resets_and_failures_agree_with_the_model)
 {
-	vmem_rig_init_cfg(&rig, (struct vmem_cfg){.id = "vm0",
-						  .addr = FAKE_ELASTIC_BASE,
-						  .region_bytes = SIZE(NR),
-						  .block_bytes = VMEM_BLOCK,
-						  .memory_block_bytes = 8 * MiB});
+	vmem_rig_init_cfg(&rig, (struct vmem_cfg){ .id = "vm0",
+						   .addr = FAKE_ELASTIC_BASE,
+						   .region_bytes = SIZE(NR),
+						   .block_bytes = VMEM_BLOCK,
+						   .memory_block_bytes = 8 * MiB });
 	for (uint64_t run = 1; run <= 4; run++) {
 		uint64_t until = clock_ns() + 3 * NS_PER_S;
 
@@ -553,7 +554,7 @@ Test(virtio_mem_hostile_setup, random_requests_targets_resets_and_failures_agree
 		vmem_system_reset(rig.v);
 		vmem_rig_start(&rig, 0);
 		vmem_rig_unplug_all(&rig);
-		model = (struct model){.usable = model_usable(0)};
+		model = (struct model){ .usable = model_usable(0) };
 		for (int i = 0; i < 20000 && clock_ns() < until; i++) {
 			random_step();
 			check_model();

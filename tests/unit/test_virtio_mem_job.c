@@ -19,11 +19,11 @@ static struct vmem_rig rig;
 /* 32 blocks, for a guest with small memory blocks. */
 static void device_only(void)
 {
-	vmem_rig_init_cfg(&rig, (struct vmem_cfg){.id = "vm0",
-						  .addr = FAKE_ELASTIC_BASE,
-						  .region_bytes = 64 * MiB,
-						  .block_bytes = VMEM_BLOCK,
-						  .memory_block_bytes = 8 * MiB});
+	vmem_rig_init_cfg(&rig, (struct vmem_cfg){ .id = "vm0",
+						   .addr = FAKE_ELASTIC_BASE,
+						   .region_bytes = 64 * MiB,
+						   .block_bytes = VMEM_BLOCK,
+						   .memory_block_bytes = 8 * MiB });
 }
 
 static void up(void)
@@ -165,7 +165,7 @@ Test(virtio_mem_job, device_reset_during_a_job_is_a_missing_driver_until_it_is_b
 
 Test(virtio_mem_job, driver_that_broke_the_device_is_missing_too)
 {
-	struct fake_buffer half = {fake_alloc(&rig.mem, 16, 16), 12, false};
+	struct fake_buffer half = { fake_alloc(&rig.mem, 16, 16), 12, false };
 
 	cr_assert_eq(vmem_resize(rig.v, 8 * MiB, 0), 0);
 	cr_assert_not(vmem_rig_ask_at(&rig, NULL, &half, 1));
@@ -240,11 +240,11 @@ Test(virtio_mem_job_setup, callback_may_start_the_next_job)
 	device_only();
 	vmem_free(rig.v);
 	cr_assert_eq(vmem_new(&rig.v, &rig.cfg,
-			      &(struct vmem_env){.loop = rig.loop,
-						 .gm = &rig.mem.gm,
-						 .ram = &rig.mem.elastic,
-						 .blocks = &rig.mem.blocks,
-						 .job_changed = start_next}),
+			      &(struct vmem_env){ .loop = rig.loop,
+						  .gm = &rig.mem.gm,
+						  .ram = &rig.mem.elastic,
+						  .blocks = &rig.mem.blocks,
+						  .job_changed = start_next }),
 		     0);
 	fake_driver_init(&rig.drv, &rig.mem, vmem_dev(rig.v));
 	fake_driver_start(&rig.drv, VMEM_FEATURES);

@@ -14,11 +14,11 @@
 static struct vmem_req request(uint16_t type, uint64_t addr, uint16_t nr)
 {
 	/* What the device must ignore is not zero. */
-	return (struct vmem_req){.type = le16_of(type),
-				 .padding0 = {1, 2, 3, 4, 5, 6},
-				 .addr = le64_of(addr),
-				 .nb_blocks = le16_of(nr),
-				 .padding1 = {7, 8, 9, 10, 11, 12}};
+	return (struct vmem_req){ .type = le16_of(type),
+				  .padding0 = { 1, 2, 3, 4, 5, 6 },
+				  .addr = le64_of(addr),
+				  .nb_blocks = le16_of(nr),
+				  .padding1 = { 7, 8, 9, 10, 11, 12 } };
 }
 
 struct expected {
@@ -29,40 +29,40 @@ struct expected {
 static struct expected oracle(const struct vmem_sizes *s, const struct blocks *b, uint16_t type,
 			      uint64_t addr, uint16_t nr)
 {
-	unsigned int seen[3] = {0};
+	unsigned int seen[3] = { 0 };
 	unsigned __int128 end = (unsigned __int128)s->addr + s->usable_bytes;
 	uint64_t after = nr;
 
 	if (type == VIRTIO_MEM_REQ_UNPLUG_ALL) {
 		for (uint32_t i = 0; i < b->nr; i++)
 			if (b->state[i] == BLOCK_CLOSING)
-				return (struct expected){VIRTIO_MEM_RESP_BUSY, 0};
-		return (struct expected){VIRTIO_MEM_RESP_ACK, 0};
+				return (struct expected){ VIRTIO_MEM_RESP_BUSY, 0 };
+		return (struct expected){ VIRTIO_MEM_RESP_ACK, 0 };
 	}
 	if (type > VIRTIO_MEM_REQ_STATE || addr % s->block_bytes || nr == 0)
-		return (struct expected){VIRTIO_MEM_RESP_ERROR, 0};
+		return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0 };
 	for (unsigned int i = 0; i < nr; i++) {
 		unsigned __int128 at =
 			(unsigned __int128)addr + (unsigned __int128)i * s->block_bytes;
 
 		if (at < s->addr || at + s->block_bytes > end)
-			return (struct expected){VIRTIO_MEM_RESP_ERROR, 0};
+			return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0 };
 		seen[b->state[(uint64_t)(at - s->addr) / s->block_bytes]]++;
 	}
 	if (type == VIRTIO_MEM_REQ_STATE)
-		return (struct expected){VIRTIO_MEM_RESP_ACK,
-					 seen[BLOCK_PLUGGED] == nr     ? VIRTIO_MEM_STATE_PLUGGED
-					 : seen[BLOCK_UNPLUGGED] == nr ? VIRTIO_MEM_STATE_UNPLUGGED
-								       : VIRTIO_MEM_STATE_MIXED};
+		return (struct expected){ VIRTIO_MEM_RESP_ACK,
+					  seen[BLOCK_PLUGGED] == nr	? VIRTIO_MEM_STATE_PLUGGED
+					  : seen[BLOCK_UNPLUGGED] == nr ? VIRTIO_MEM_STATE_UNPLUGGED
+									: VIRTIO_MEM_STATE_MIXED };
 	if (seen[type == VIRTIO_MEM_REQ_PLUG ? BLOCK_PLUGGED : BLOCK_UNPLUGGED])
-		return (struct expected){VIRTIO_MEM_RESP_ERROR, 0};
+		return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0 };
 	for (uint32_t i = 0; i < b->nr; i++)
 		after += b->state[i] == BLOCK_PLUGGED;
 	if (type == VIRTIO_MEM_REQ_PLUG && after * s->block_bytes > s->requested_bytes)
-		return (struct expected){VIRTIO_MEM_RESP_NACK, 0};
+		return (struct expected){ VIRTIO_MEM_RESP_NACK, 0 };
 	if (seen[BLOCK_CLOSING])
-		return (struct expected){VIRTIO_MEM_RESP_BUSY, 0};
-	return (struct expected){VIRTIO_MEM_RESP_ACK, 0};
+		return (struct expected){ VIRTIO_MEM_RESP_BUSY, 0 };
+	return (struct expected){ VIRTIO_MEM_RESP_ACK, 0 };
 }
 
 static uint64_t nr_checked, nr_of[4];
@@ -92,10 +92,11 @@ static void check_one(const struct vmem_sizes *s, const struct blocks *b, uint16
 /* Addresses in steps of half a block from below to above the region, and the ends of the space. */
 static void check_all_ranges(const struct vmem_sizes *s, const struct blocks *b, uint16_t type)
 {
-	static const uint16_t far_nr[] = {32767, 32768, 65535};
+	static const uint16_t far_nr[] = { 32767, 32768, 65535 };
 	const uint64_t far_addr[] = {
 		0,	  1,	   BLOCK, UINT64_MAX, 0 - BLOCK, 0 - 2 * BLOCK, UINT64_C(1) << 63,
-		BASE + 1, BASE - 1};
+		BASE + 1, BASE - 1
+	};
 	uint16_t max_nr = (uint16_t)(b->nr + 2);
 
 	for (uint64_t at = BASE - 2 * BLOCK; at <= BASE + (b->nr + 2) * BLOCK; at += BLOCK / 2) {
@@ -115,8 +116,8 @@ static void check_all_ranges(const struct vmem_sizes *s, const struct blocks *b,
  * PLUG alone. */
 static void check_all_maps(uint32_t nr, unsigned int nr_states)
 {
-	static const enum block_state states[] = {BLOCK_UNPLUGGED, BLOCK_PLUGGED, BLOCK_CLOSING};
-	struct vmem_sizes s = {.addr = BASE, .region_bytes = nr * BLOCK, .block_bytes = BLOCK};
+	static const enum block_state states[] = { BLOCK_UNPLUGGED, BLOCK_PLUGGED, BLOCK_CLOSING };
+	struct vmem_sizes s = { .addr = BASE, .region_bytes = nr * BLOCK, .block_bytes = BLOCK };
 	struct blocks b;
 	uint32_t nr_maps = 1;
 
@@ -173,11 +174,11 @@ Test(virtio_mem_rules, every_request_on_every_map_with_closing_blocks_agrees_wit
 Test(virtio_mem_rules, largest_block_size_times_65535_blocks_does_not_wrap)
 {
 	/* 65535 x 2^48 is more than 2^63: a product in 64 bits is near its end or beyond. */
-	struct vmem_sizes s = {.addr = UINT64_C(1) << 50,
-			       .region_bytes = UINT64_C(1) << 50,
-			       .block_bytes = UINT64_C(1) << 48,
-			       .usable_bytes = UINT64_C(1) << 50,
-			       .requested_bytes = UINT64_C(1) << 50};
+	struct vmem_sizes s = { .addr = UINT64_C(1) << 50,
+				.region_bytes = UINT64_C(1) << 50,
+				.block_bytes = UINT64_C(1) << 48,
+				.usable_bytes = UINT64_C(1) << 50,
+				.requested_bytes = UINT64_C(1) << 50 };
 	struct blocks b;
 
 	cr_assert_eq(blocks_init(&b, s.block_bytes, 4), 0);
@@ -192,7 +193,7 @@ Test(virtio_mem_rules, largest_block_size_times_65535_blocks_does_not_wrap)
 
 Test(virtio_mem_rules, target_must_be_a_multiple_of_the_block_size_and_fit_the_region)
 {
-	struct vmem_sizes s = {.addr = BASE, .region_bytes = 8 * BLOCK, .block_bytes = BLOCK};
+	struct vmem_sizes s = { .addr = BASE, .region_bytes = 8 * BLOCK, .block_bytes = BLOCK };
 
 	cr_expect_eq(vmem_check_target(&s, 0), 0);
 	cr_expect_eq(vmem_check_target(&s, 8 * BLOCK), 0);
@@ -206,7 +207,7 @@ Test(virtio_mem_rules, target_must_be_a_multiple_of_the_block_size_and_fit_the_r
 Test(virtio_mem_rules, usable_region_is_the_request_plus_two_memory_blocks_at_most_the_region)
 {
 	const uint64_t mb = 128 * MiB;
-	struct vmem_sizes s = {.addr = 4 * GiB, .region_bytes = 8 * GiB, .block_bytes = 2 * MiB};
+	struct vmem_sizes s = { .addr = 4 * GiB, .region_bytes = 8 * GiB, .block_bytes = 2 * MiB };
 
 	cr_expect_eq(vmem_usable_for(&s, 0, mb), 256 * MiB);
 	cr_expect_eq(vmem_usable_for(&s, 2 * MiB, mb), 258 * MiB);
@@ -227,10 +228,10 @@ Test(virtio_mem_rules, usable_region_is_the_request_plus_two_memory_blocks_at_mo
 Test(virtio_mem_rules, guest_limit_counts_whole_aligned_memory_blocks_only)
 {
 	const uint64_t mb = 128 * MiB;
-	struct vmem_sizes s = {.addr = 4 * GiB,
-			       .region_bytes = 1 * GiB,
-			       .block_bytes = 2 * MiB,
-			       .usable_bytes = 1 * GiB};
+	struct vmem_sizes s = { .addr = 4 * GiB,
+				.region_bytes = 1 * GiB,
+				.block_bytes = 2 * MiB,
+				.usable_bytes = 1 * GiB };
 
 	cr_expect_eq(vmem_guest_limit(&s, mb), 1 * GiB);
 	s.usable_bytes = 300 * MiB;
@@ -239,7 +240,7 @@ Test(virtio_mem_rules, guest_limit_counts_whole_aligned_memory_blocks_only)
 	cr_expect_eq(vmem_guest_limit(&s, mb), 128 * MiB);
 	s.usable_bytes = 64 * MiB;
 	cr_expect_eq(vmem_guest_limit(&s, mb), 0);
-	s = (struct vmem_sizes){4 * GiB, 3 * GiB, 2 * GiB, 3 * GiB, 0};
+	s = (struct vmem_sizes){ 4 * GiB, 3 * GiB, 2 * GiB, 3 * GiB, 0 };
 	cr_expect_eq(vmem_guest_limit(&s, mb), 2 * GiB, "a block larger than a memory block");
 }
 

@@ -29,28 +29,28 @@ static void count_job(void *ctx, struct vmem *v)
 
 void vmem_rig_init_cfg(struct vmem_rig *r, struct vmem_cfg cfg)
 {
-	*r = (struct vmem_rig){.cfg = cfg, .saved_fd = -1};
+	*r = (struct vmem_rig){ .cfg = cfg, .saved_fd = -1 };
 	fake_memory_init(&r->mem, 4 * MiB, cfg.region_bytes, cfg.block_bytes);
 	cr_assert_eq(loop_new(&r->loop), 0);
 	cr_assert_eq(vmem_new(&r->v, &cfg,
-			      &(struct vmem_env){.loop = r->loop,
-						 .gm = &r->mem.gm,
-						 .ram = &r->mem.elastic,
-						 .blocks = &r->mem.blocks,
-						 .size_changed = count_size,
-						 .job_changed = count_job,
-						 .ctx = r}),
+			      &(struct vmem_env){ .loop = r->loop,
+						  .gm = &r->mem.gm,
+						  .ram = &r->mem.elastic,
+						  .blocks = &r->mem.blocks,
+						  .size_changed = count_size,
+						  .job_changed = count_job,
+						  .ctx = r }),
 		     0);
 	fake_driver_init(&r->drv, &r->mem, vmem_dev(r->v));
 }
 
 void vmem_rig_init(struct vmem_rig *r, uint64_t region_bytes)
 {
-	vmem_rig_init_cfg(r, (struct vmem_cfg){.id = "vm0",
-					       .addr = FAKE_ELASTIC_BASE,
-					       .region_bytes = region_bytes,
-					       .block_bytes = VMEM_BLOCK,
-					       .memory_block_bytes = 128 * MiB});
+	vmem_rig_init_cfg(r, (struct vmem_cfg){ .id = "vm0",
+						.addr = FAKE_ELASTIC_BASE,
+						.region_bytes = region_bytes,
+						.block_bytes = VMEM_BLOCK,
+						.memory_block_bytes = 128 * MiB });
 }
 
 void vmem_rig_start(struct vmem_rig *r, uint64_t requested_bytes)
@@ -73,11 +73,11 @@ void vmem_rig_destroy(struct vmem_rig *r)
 static struct vmem_req request(uint16_t type, uint64_t addr, uint16_t nr_blocks)
 {
 	/* Padding is never zero here: the device must not look at it. */
-	return (struct vmem_req){.type = le16_of(type),
-				 .padding0 = {0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5},
-				 .addr = le64_of(addr),
-				 .nb_blocks = le16_of(nr_blocks),
-				 .padding1 = {0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a}};
+	return (struct vmem_req){ .type = le16_of(type),
+				  .padding0 = { 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5 },
+				  .addr = le64_of(addr),
+				  .nb_blocks = le16_of(nr_blocks),
+				  .padding1 = { 0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a } };
 }
 
 struct vmem_resp vmem_rig_ask(struct vmem_rig *r, uint16_t type, uint64_t addr, uint16_t nr_blocks)
