@@ -39,9 +39,13 @@ HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/rig/*.c tests/lib/*.c tests/b
 HEADERS  := $(foreach d,$(LIB_DIRS) vmm tests/unit,$(wildcard $(d)/*.h))
 objs      = $(patsubst %.c,$(B)/%.o,$(1))
 
+# build/ebb is the plain variant; the others stay in their folder.
+ifeq ($(SAN)$(COV),)
 all: build/ebb
+else
+all: $(B)/ebb
+endif
 
-# build/ebb is the plain variant; the others are reached by their folder.
 build/ebb: $(B)/ebb
 	$(Q)cp $< $@.tmp && mv $@.tmp $@
 
@@ -100,20 +104,27 @@ compile-only: $(call objs,$(filter-out vmm/kvm/x86_64/%,$(LIB_SRC)) vmm/main.c)
 setup:
 	$(Q)tests/setup
 
+# Built in parallel, and wholly before anything runs.
+SUBMAKE = $(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 check: setup
-	$(Q)$(MAKE) --no-print-directory build-all
+	$(SUBMAKE) all unit helpers guests check-headers check-layers check-aarch64
+	$(SUBMAKE) SAN=address,undefined all unit
+	$(SUBMAKE) SAN=thread all
 	$(Q)tests/run
 
-# What `check` and `demo` need, built before anything runs.
-build-all: all unit helpers guests check-headers check-layers check-aarch64
-
 demo: setup
-	$(Q)$(MAKE) --no-print-directory all helpers
+	$(SUBMAKE) all helpers
 	$(Q)tests/demo
 
 bench: setup
-	$(Q)$(MAKE) --no-print-directory all helpers guests
+	$(SUBMAKE) all helpers guests
 	$(Q)tests/bench/run
+
+# Coverage of the unit tests and the bare-metal guests, as a table per file.
+coverage: setup
+	$(SUBMAKE) COV=1 all unit
+	$(SUBMAKE) guests
+	$(Q)tests/coverage $(subst $(VARIANT),$(ARCH)-$(notdir $(firstword $(CC)))-cov,$(B))
 
 install: all
 	install -D -m 0755 build/ebb "$(DESTDIR)$(PREFIX)/bin/ebb"
@@ -125,7 +136,7 @@ sizes:
 clean:
 	rm -rf build
 
-.PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check build-all \
+.PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check coverage \
         demo bench install sizes clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -10,7 +10,8 @@
 
 static int open_file(const char *what, const char *path, int *fd)
 {
-	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Without waiting for a FIFO's writer; the loader then refuses it. */
+	*fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	return *fd < 0 ? fail(-errno, "%s %s", what, path) : 0;
 }
 

@@ -311,7 +311,7 @@ static struct json_object *job_object(const struct machine_elastic *e)
 	add_str(o, "state", resize_state_name(s.state));
 	add_u64(o, "start", s.start_bytes);
 	add_u64(o, "target", s.target_bytes);
-	add_u64(o, "size", s.plugged_bytes);
+	add_u64(o, "size", blocks_plugged_bytes(&e->blocks));
 	add_u64(o, "elapsed-ms", s.elapsed_ns / NS_PER_MS);
 	if (s.left_ns != UINT64_MAX)
 		add_u64(o, "left-ms", s.left_ns / NS_PER_MS);

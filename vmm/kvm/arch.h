@@ -14,8 +14,13 @@ struct vm;
 int must_check arch_vm_init(struct vm *vm);
 /* Right after KVM_CREATE_IRQCHIP: GSI n leads to pin n. */
 int must_check arch_vm_route_irqs(struct vm *vm);
+/* What all vCPUs of a VM have in common; asking KVM for it takes long, so it is done once. */
+struct arch_model;
+int must_check arch_model_new(struct arch_model **out, const struct kvm *kvm);
+void arch_model_free(struct arch_model *model);
 /* CPU number ID of NR; before its first run. */
-int must_check arch_vcpu_init(const struct kvm *kvm, int vcpu_fd, unsigned int id, unsigned int nr);
+int must_check arch_vcpu_init(struct arch_model *model, int vcpu_fd, unsigned int id,
+			      unsigned int nr);
 /* Puts the boot CPU at the kernel's entry. */
 int must_check arch_vcpu_set_entry(int vcpu_fd, const struct vcpu_entry *entry);
 /* An exit that only this architecture has (port I/O). False when it is not one. */

@@ -218,7 +218,8 @@ void vcpus_resume(struct vcpus *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static int vcpu_init(struct vcpu *v, const struct vm *vm, unsigned int id, unsigned int nr)
+static int vcpu_init(struct vcpu *v, const struct vm *vm, struct arch_model *model,
+		     unsigned int id)
 {
 	void *run;
 
@@ -229,7 +230,20 @@ static int vcpu_init(struct vcpu *v, const struct vm *vm, unsigned int id, unsig
 	if (run == MAP_FAILED)
 		return fail(-errno, "map vCPU %u", id);
 	v->run = run;
-	return arch_vcpu_init(vm->kvm, v->fd, id, nr);
+	return arch_vcpu_init(model, v->fd, id, v->set->nr);
+}
+
+static int init_all(struct vcpus *s, const struct vm *vm)
+{
+	struct arch_model *model;
+	int r = arch_model_new(&model, vm->kvm);
+
+	if (r)
+		return r;
+	for (unsigned int i = 0; i < s->nr && !r; i++)
+		r = vcpu_init(&s->vcpu[i], vm, model, i);
+	arch_model_free(model);
+	return r;
 }
 
 static int start_threads(struct vcpus *s)
@@ -248,7 +262,7 @@ int vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int nr, const st
 	      const struct vcpu_entry *entry)
 {
 	struct vcpus *s = calloc(1, sizeof(*s) + nr * sizeof(s->vcpu[0]));
-	int r = 0;
+	int r;
 
 	if (!s)
 		return fail(-ENOMEM, "vCPUs");
@@ -258,8 +272,7 @@ int vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int nr, const st
 	pthread_cond_init(&s->changed, NULL);
 	for (unsigned int i = 0; i < nr; i++)
 		s->vcpu[i] = (struct vcpu){ .set = s, .fd = -1 };
-	for (unsigned int i = 0; i < nr && !r; i++)
-		r = vcpu_init(&s->vcpu[i], vm, i, nr);
+	r = init_all(s, vm);
 	if (!r)
 		r = arch_vcpu_set_entry(s->vcpu[0].fd, entry);
 	if (!r)

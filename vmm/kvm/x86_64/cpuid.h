@@ -19,7 +19,7 @@ struct cpuid_table {
 	};
 };
 
-/* What the host's KVM can give. It costs a quarter of a millisecond: ask once per VM. */
+/* What the host's KVM can give. It costs a quarter of a millisecond. */
 int must_check cpuid_supported(const struct kvm *kvm, struct cpuid_table *table);
 /* Makes TABLE that of CPU number ID of NR; may be applied again for another ID. */
 void cpuid_adapt(const struct kvm *kvm, struct cpuid_table *table, unsigned int id,

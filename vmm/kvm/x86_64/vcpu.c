@@ -46,15 +46,33 @@ static int set_msrs(int vcpu_fd)
 	return 0;
 }
 
-int arch_vcpu_init(const struct kvm *kvm, int vcpu_fd, unsigned int id, unsigned int nr)
-{
-	struct cpuid_table table;
-	int r = cpuid_supported(kvm, &table);
+struct arch_model {
+	const struct kvm *kvm;
+	struct cpuid_table cpuid;
+};
 
+int arch_model_new(struct arch_model **out, const struct kvm *kvm)
+{
+	struct arch_model *model = malloc(sizeof(*model));
+	int r;
+
+	if (!model)
+		return fail(-ENOMEM, "CPU model");
+	model->kvm = kvm;
+	r = cpuid_supported(kvm, &model->cpuid);
 	if (r)
-		return r;
-	cpuid_adapt(kvm, &table, id, nr);
-	if (ioctl(vcpu_fd, KVM_SET_CPUID2, &table.head))
+		free(model);
+	else
+		*out = model;
+	return r;
+}
+
+void arch_model_free(struct arch_model *model) { free(model); }
+
+int arch_vcpu_init(struct arch_model *model, int vcpu_fd, unsigned int id, unsigned int nr)
+{
+	cpuid_adapt(model->kvm, &model->cpuid, id, nr);
+	if (ioctl(vcpu_fd, KVM_SET_CPUID2, &model->cpuid.head))
 		return fail(-errno, "KVM_SET_CPUID2 of vCPU %u", id);
 	return set_msrs(vcpu_fd);
 }
