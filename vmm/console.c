@@ -47,17 +47,13 @@ static bool write_some(struct console *c)
 	size_t run = min_u64(c->used, BUFFER_BYTES - c->start);
 	ssize_t n;
 
-	if (!run)
+	if (!run || c->out_closed)
 		return false;
 	do
 		n = write(c->out_fd, c->buffer + c->start, run);
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN) {
-		/* Nobody reads any more: the guest goes on without a console. */
-		c->out_closed = true;
-		c->used = 0;
-		return false;
-	}
+	if (n < 0 && errno != EAGAIN)
+		c->out_closed = true; /* the guest goes on without a console */
 	if (n <= 0)
 		return false;
 	c->start = (c->start + (size_t)n) % BUFFER_BYTES;
@@ -67,11 +63,15 @@ static bool write_some(struct console *c)
 
 static void flush(struct console *c)
 {
-	bool was_full = !has_room(c);
+	bool was_full = c->used == BUFFER_BYTES;
 
 	while (write_some(c))
 		;
-	if (c->out_pollable && !c->out_closed && (c->used > 0) != c->out_watched) {
+	if (c->out_pollable && c->out_closed) {
+		/* Left in the loop it would report its error for ever. */
+		loop_remove(c->loop, c->out_fd);
+		c->out_pollable = false;
+	} else if (c->out_pollable && (c->used > 0) != c->out_watched) {
 		c->out_watched = c->used > 0;
 		loop_modify(c->loop, c->out_fd, c->out_watched ? EPOLLOUT : 0);
 	}
@@ -83,14 +83,8 @@ static void on_output_room(void *ctx, uint32_t events)
 {
 	struct console *c = ctx;
 
-	if (events & (EPOLLERR | EPOLLHUP) && !(events & EPOLLOUT)) {
-		c->out_closed = true;
-		c->used = 0;
-		loop_remove(c->loop, c->out_fd);
-		c->out_pollable = false;
-		serial_transmit_ready(c->serial);
-		return;
-	}
+	if (events & (EPOLLERR | EPOLLHUP))
+		c->out_closed = true; /* nobody reads any more */
 	flush(c);
 }
 
