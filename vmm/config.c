@@ -12,8 +12,8 @@
 
 #define BLOCK_BYTES_MIN (2 * MiB)
 #define BLOCKS_MAX (UINT32_C(1) << 24) /* one byte of state each */
-#define BOOT_BYTES_MAX (16 * KiB * GiB)
-#define ELASTIC_BYTES_MAX (16 * KiB * GiB)
+/* One KVM memory slot holds less than 2^31 pages. */
+#define SLOT_BYTES_END (8 * KiB * GiB)
 
 void config_init(struct config *cfg)
 {
@@ -191,18 +191,19 @@ static int check_elastic(const struct config *cfg, const struct config_elastic *
 				  "2 MiB", e->id, size_format(e->block_bytes, a));
 	if (!e->bytes)
 		return fail_usage("--elastic %s: size 0; leave the option out", e->id);
-	if (e->bytes > ELASTIC_BYTES_MAX)
-		return fail_usage("--elastic %s: %s is above the limit of %s", e->id,
-				  size_format(e->bytes, a), size_format(ELASTIC_BYTES_MAX, b));
+	if (e->bytes >= SLOT_BYTES_END)
+		return fail_usage("--elastic %s: %s is not below the limit of %s; take several",
+				  e->id, size_format(e->bytes, a), size_format(SLOT_BYTES_END, b));
 	if (!is_aligned(e->bytes, e->block_bytes))
-		return fail_usage("--elastic %s: %s is not a multiple of the block size %s", e->id,
-				  size_format(e->bytes, a), size_format(e->block_bytes, b));
+		return fail_usage("--elastic %s: %llu bytes is not a multiple of the block size %s",
+				  e->id, (unsigned long long)e->bytes,
+				  size_format(e->block_bytes, b));
 	if (e->bytes / e->block_bytes > BLOCKS_MAX)
 		return fail_usage("--elastic %s: more than %u blocks; take a larger block size",
 				  e->id, BLOCKS_MAX);
 	if (!is_aligned(e->requested_bytes, e->block_bytes))
-		return fail_usage("--elastic %s: requested %s is not a multiple of the block size "
-				  "%s", e->id, size_format(e->requested_bytes, a),
+		return fail_usage("--elastic %s: requested %llu bytes is not a multiple of the "
+				  "block size %s", e->id, (unsigned long long)e->requested_bytes,
 				  size_format(e->block_bytes, b));
 	if (e->requested_bytes > e->bytes)
 		return fail_usage("--elastic %s: requested %s is above the size %s", e->id,
@@ -223,10 +224,10 @@ int config_check(struct config *cfg)
 		return fail_usage("--memory: boot memory can't be 0; a kernel needs some, for "
 				  "example -m 256M");
 	if (!is_aligned(cfg->boot_bytes, 2 * MiB))
-		return fail_usage("--memory: %s is not a multiple of 2 MiB",
-				  size_format(cfg->boot_bytes, a));
-	if (cfg->boot_bytes > BOOT_BYTES_MAX)
-		return fail_usage("--memory: %s is above the limit of 16 TiB",
+		return fail_usage("--memory: %llu bytes is not a multiple of 2 MiB",
+				  (unsigned long long)cfg->boot_bytes);
+	if (cfg->boot_bytes >= SLOT_BYTES_END)
+		return fail_usage("--memory: %s is not below the limit of 8 TiB",
 				  size_format(cfg->boot_bytes, a));
 	for (unsigned int i = 0; i < cfg->nr_elastic; i++) {
 		int r = check_elastic(cfg, &cfg->elastic[i]);

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verb_control.c - the verbs that are one command to a running VM, and stop. */
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/control/qmp_client.h"
-#include "vmm/machine.h"
 #include "vmm/verbs.h"
 
-#define REPLY_TIMEOUT_MS 10000
 #define STOP_TIMEOUT_NS (30 * NS_PER_S)
 
 static const struct option_row no_options[] = { { 0 } };
@@ -20,17 +15,10 @@ static int send_command(const struct verb *verb, int argc, char **argv, const ch
 {
 	struct qmp_client *client;
 	const char *vm;
-	int nr = options_parse(verb, argc, argv, NULL, &vm, 1), r;
+	int r = verb_connect(verb, argc, argv, NULL, &vm, 1, &client);
 
-	if (nr == OPTIONS_HELP)
-		return 0;
-	if (nr != 1) {
-		if (!nr)
-			fail_usage("%s: which VM? See ebb list", verb->name);
-		return EXIT_BAD_ARGUMENTS;
-	}
-	if (qmp_client_open(&client, vm, REPLY_TIMEOUT_MS))
-		return EXIT_BAD_ARGUMENTS;
+	if (r != VERB_CONNECTED)
+		return r;
 	r = qmp_client_run(client, command, NULL, NULL, NULL);
 	qmp_client_close(client);
 	return r ? 1 : 0;
@@ -124,17 +112,10 @@ static int stop_run(const struct verb *verb, int argc, char **argv)
 	struct stop_options o = { .timeout_ns = STOP_TIMEOUT_NS };
 	struct qmp_client *client;
 	const char *vm;
-	int nr = options_parse(verb, argc, argv, &o, &vm, 1), r;
+	int r = verb_connect(verb, argc, argv, &o, &vm, 1, &client);
 
-	if (nr == OPTIONS_HELP)
-		return 0;
-	if (nr != 1) {
-		if (!nr)
-			fail_usage("stop: which VM? See ebb list");
-		return EXIT_BAD_ARGUMENTS;
-	}
-	if (qmp_client_open(&client, vm, REPLY_TIMEOUT_MS))
-		return EXIT_BAD_ARGUMENTS;
+	if (r != VERB_CONNECTED)
+		return r;
 	r = stop_vm(client, vm, &o);
 	qmp_client_close(client);
 	return r;

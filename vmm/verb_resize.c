@@ -8,11 +8,9 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
-#include "vmm/control/qmp_client.h"
 #include "vmm/machine.h"
 #include "vmm/verbs.h"
 
-#define REPLY_TIMEOUT_MS 10000
 #define POLL_MS 100
 
 /* Exit codes beside 0 and 35. */
@@ -147,8 +145,6 @@ static int follow(struct qmp_client *client, const struct resize_options *o)
 			return 1;
 		running = any_in_state(list, "running");
 		show_progress(list, !running);
-		if (!running && !code && !any_in_state(list, "done"))
-			code = EXIT_SHORT;
 		if (!running && !code &&
 		    (any_in_state(list, "short") || any_in_state(list, "cancelled")))
 			code = EXIT_SHORT;
@@ -211,24 +207,20 @@ static int run(const struct verb *verb, int argc, char **argv)
 	struct resize_options o = { 0 };
 	struct qmp_client *client;
 	const char *words[2];
-	int nr = options_parse(verb, argc, argv, &o, words, 2), code;
+	int code = verb_connect(verb, argc, argv, &o, words, 2, &client);
 
-	if (nr == OPTIONS_HELP)
-		return 0;
-	if (nr < 0)
-		return EXIT_BAD_ARGUMENTS;
-	if (nr != (o.cancel ? 1 : 2)) {
+	if (code != VERB_CONNECTED)
+		return code;
+	if (!words[1] != o.cancel) {
 		fail_usage("resize: needs %s; see ebb resize --help",
 			   o.cancel ? "a VM and no size" : "a VM and a size");
-		return EXIT_BAD_ARGUMENTS;
-	}
-	if (qmp_client_open(&client, words[0], REPLY_TIMEOUT_MS))
-		return EXIT_BAD_ARGUMENTS;
-	if (o.cancel)
+		code = EXIT_BAD_ARGUMENTS;
+	} else if (o.cancel) {
 		code = qmp_client_run(client, "__org.ebb_cancel-resize", device_args(&o), NULL,
 				      NULL) ? 1 : 0;
-	else
+	} else {
 		code = resize(client, words[1], &o);
+	}
 	qmp_client_close(client);
 	return code;
 }

@@ -6,12 +6,9 @@
 
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
-#include "vmm/control/qmp_client.h"
 #include "vmm/control/vm_path.h"
 #include "vmm/machine.h"
 #include "vmm/verbs.h"
-
-#define REPLY_TIMEOUT_MS 5000
 
 static const struct option_row no_options[] = { { 0 } };
 
@@ -108,17 +105,10 @@ static int stat_run(const struct verb *verb, int argc, char **argv)
 	struct qmp_client *client;
 	struct json_object *reply = NULL;
 	const char *vm;
-	int nr = options_parse(verb, argc, argv, &o, &vm, 1), r;
+	int r = verb_connect(verb, argc, argv, &o, &vm, 1, &client);
 
-	if (nr == OPTIONS_HELP)
-		return 0;
-	if (nr != 1) {
-		if (!nr)
-			fail_usage("stat: which VM? See ebb list");
-		return EXIT_BAD_ARGUMENTS;
-	}
-	if (qmp_client_open(&client, vm, REPLY_TIMEOUT_MS))
-		return EXIT_BAD_ARGUMENTS;
+	if (r != VERB_CONNECTED)
+		return r;
 	r = qmp_client_run(client, "__org.ebb_stat", NULL, &reply, NULL);
 	qmp_client_close(client);
 	if (r)

@@ -3,9 +3,19 @@
 #ifndef EBB_VERBS_H
 #define EBB_VERBS_H
 
+#include "vmm/control/qmp_client.h"
 #include "vmm/options.h"
 
 extern const struct verb verb_run, verb_list, verb_stat, verb_resize, verb_pause, verb_resume,
 	verb_reset, verb_powerdown, verb_stop;
+
+/*
+ * Parses the command line of a verb whose first word is a VM, and connects to that. WORDS: up to
+ * MAX of them, NULL where there are fewer. VERB_CONNECTED, or the exit code to leave with (0 after
+ * --help); what went wrong is logged.
+ */
+#define VERB_CONNECTED (-1)
+int must_check verb_connect(const struct verb *verb, int argc, char **argv, void *target,
+			    const char **words, int max, struct qmp_client **client);
 
 #endif

@@ -310,7 +310,7 @@ void vcpus_free(struct vcpus *s)
 	free(s);
 }
 
-unsigned int vcpus_nr(const struct vcpus *s) { return s->nr; }
+unsigned int vcpus_nr(const struct vcpus *s) { return s ? s->nr : 0; }
 
 int vcpus_tid(const struct vcpus *s, unsigned int i)
 {
@@ -322,7 +322,7 @@ uint64_t vcpus_nr_exits(const struct vcpus *s)
 {
 	uint64_t sum = 0;
 
-	for (unsigned int i = 0; i < s->nr; i++)
+	for (unsigned int i = 0; i < vcpus_nr(s); i++)
 		sum += __atomic_load_n(&s->vcpu[i].nr_exits, __ATOMIC_RELAXED);
 	return sum;
 }

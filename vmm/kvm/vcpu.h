@@ -55,10 +55,11 @@ void vcpus_free(struct vcpus *vcpus);
 /* Returns when every vCPU has left KVM_RUN and waits. No effect when paused already. */
 void vcpus_pause(struct vcpus *vcpus);
 void vcpus_resume(struct vcpus *vcpus);
+/* 0 for NULL, as between a failed boot and the end. */
 unsigned int vcpus_nr(const struct vcpus *vcpus);
 /* Kernel thread id of vCPU I. */
 int vcpus_tid(const struct vcpus *vcpus, unsigned int i);
-/* KVM_RUN calls that came back to user space, over all vCPUs. */
+/* KVM_RUN calls that came back to user space, over all vCPUs. 0 for NULL. */
 uint64_t vcpus_nr_exits(const struct vcpus *vcpus);
 
 #endif
