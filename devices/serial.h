@@ -10,13 +10,18 @@
 #include "vmm/base/irq.h"
 
 #define SERIAL_PORTS 8
-#define SERIAL_FIFO 64 /* larger than the 16 of the chip: fewer wake-ups, the driver can't tell */
+/* What a driver writes at once when it has found the transmitter empty. */
+#define SERIAL_TRANSMIT_FIFO 16
+#define SERIAL_FIFO 64 /* of input; larger than the 16 of the chip: fewer wake-ups, the driver can't tell */
 
 struct serial {
 	struct irq_line irq;
 	/* Takes one byte of output. */
 	void (*transmit)(void *ctx, uint8_t byte);
-	/* Whether transmit() would keep another byte; while not, the guest sees a busy port. */
+	/*
+	 * Whether transmit() would keep another SERIAL_TRANSMIT_FIFO bytes; while not, the guest
+	 * sees a busy port.
+	 */
 	bool (*can_transmit)(void *ctx);
 	/* Room for input has become free. */
 	void (*can_receive)(void *ctx);

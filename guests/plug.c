@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plug.c - one round of virtio-mem: plug, write, verify, unplug half, replug, unplug all.
+ * plug.c - one round of virtio-mem: plug, write, verify, device reset, unplug half, replug, unplug
+ * all.
  * Prints "step NAME" lines; with wait=1 waits for a byte after each, so that the host can look.
  */
 #include "guests/pattern.h"
@@ -47,6 +48,14 @@ int guest_main(void)
 	step("written %lu", bytes);
 	pattern_check(vmem.addr, bytes, 1);
 	step("verified %lu", bytes);
+
+	/* A reset of the device is none of its memory. */
+	virtio_reset(&vmem.dev);
+	vmem_start(&vmem);
+	check_plugged(bytes);
+	check_state(vmem.addr, bytes, VIRTIO_MEM_STATE_PLUGGED);
+	pattern_check(vmem.addr, bytes, 1);
+	step("reset %lu", bytes);
 
 	vmem_unplug(&vmem, upper, bytes - half);
 	check_plugged(half);

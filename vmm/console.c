@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
+#include "vmm/base/event.h"
 #include "vmm/base/log.h"
 #include "vmm/terminal.h"
 
@@ -28,6 +31,7 @@ struct console {
 	bool input_open;
 	int out_fd;	    /* our own description where possible, non-blocking */
 	bool own_out_fd;
+	bool out_socket;    /* which can't be opened again */
 	bool out_watched;   /* waiting for room */
 	bool out_pollable;  /* false for a regular file: always writable */
 	bool out_closed;
@@ -38,7 +42,7 @@ struct console {
 
 static bool has_room(const struct console *c)
 {
-	return c->out_closed || c->used < BUFFER_BYTES;
+	return c->out_closed || BUFFER_BYTES - c->used >= SERIAL_TRANSMIT_FIFO;
 }
 
 /* One write; false when nothing more goes now. */
@@ -50,7 +54,9 @@ static bool write_some(struct console *c)
 	if (!run || c->out_closed)
 		return false;
 	do
-		n = write(c->out_fd, c->buffer + c->start, run);
+		n = c->out_socket ?
+			    send(c->out_fd, c->buffer + c->start, run, MSG_DONTWAIT) :
+			    write(c->out_fd, c->buffer + c->start, run);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno != EAGAIN)
 		c->out_closed = true; /* the guest goes on without a console */
@@ -63,7 +69,7 @@ static bool write_some(struct console *c)
 
 static void flush(struct console *c)
 {
-	bool was_full = c->used == BUFFER_BYTES;
+	bool was_full = !has_room(c);
 
 	while (write_some(c))
 		;
@@ -91,23 +97,21 @@ static void on_output_room(void *ctx, uint32_t events)
 static void on_wake(void *ctx, uint32_t events)
 {
 	struct console *c = ctx;
-	uint64_t count;
 
 	(void)events;
-	if (read(c->wake_fd, &count, sizeof(count)) > 0)
+	if (event_taken(c->wake_fd))
 		flush(c);
 }
 
 static void put(void *ctx, uint8_t byte)
 {
 	struct console *c = ctx;
-	uint64_t one = 1;
 
 	if (c->out_closed || c->used == BUFFER_BYTES)
 		return; /* the port looked busy and the guest wrote all the same */
 	c->buffer[(c->start + c->used++) % BUFFER_BYTES] = byte;
-	if (c->used == 1 && write(c->wake_fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: the loop has been woken already */
+	if (c->used == 1)
+		event_raise(&c->wake_fd);
 }
 
 static bool can_put(void *ctx) { return has_room(ctx); }
@@ -180,10 +184,9 @@ static void watch_input(struct console *c)
 static void can_receive(void *ctx)
 {
 	struct console *c = ctx;
-	uint64_t one = 1;
 
-	if (c->input_open && !c->input_watched && write(c->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	if (c->input_open && !c->input_watched)
+		event_raise(&c->wake_fd);
 }
 
 static void on_wake_all(void *ctx, uint32_t events)
@@ -196,9 +199,11 @@ static void on_wake_all(void *ctx, uint32_t events)
 /* A description of our own, so that O_NONBLOCK does not reach the shell that shares ours. */
 static void open_output(struct console *c)
 {
+	struct stat st;
 	char path[32];
 	int fd;
 
+	c->out_socket = !fstat(STDOUT_FILENO, &st) && S_ISSOCK(st.st_mode);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", STDOUT_FILENO);
 	fd = isatty(STDOUT_FILENO) || lseek(STDOUT_FILENO, 0, SEEK_CUR) < 0 ?
 		     open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) :
@@ -219,9 +224,8 @@ int console_new(struct console **out, struct loop *loop, struct serial *serial,
 	c->serial = serial;
 	c->quit = quit;
 	c->quit_ctx = ctx;
-	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (c->wake_fd < 0) {
-		r = fail(-errno, "eventfd");
+	r = event_new(&c->wake_fd);
+	if (r) {
 		free(c);
 		return r;
 	}
@@ -236,6 +240,8 @@ int console_new(struct console **out, struct loop *loop, struct serial *serial,
 	serial->can_transmit = can_put;
 	serial->can_receive = can_receive;
 	serial->ctx = c;
+	/* As a background job: reading from the terminal then fails, and does not stop the VM. */
+	signal(SIGTTIN, SIG_IGN);
 	c->interactive = terminal_raw();
 	c->input_open = true;
 	watch_input(c);

@@ -4,35 +4,19 @@
 
 #include <errno.h>
 #include <linux/virtio_mmio.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 
+#include "vmm/base/event.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
 #include "vmm/boot.h"
 #include "vmm/commands.h"
+#include "vmm/lifecycle.h"
 
 /* Regions start on this boundary: no guest memory block can be larger (Linux, x86). */
 #define ELASTIC_ALIGN (2 * GiB)
 #define GUEST_MEMORY_BLOCK (128 * MiB)
-
-static void set_fd(void *ctx)
-{
-	uint64_t one = 1;
-
-	if (write(*(const int *)ctx, &one, sizeof(one)) < 0)
-		return; /* full: an edge is pending already */
-}
-
-static int new_eventfd(int *fd)
-{
-	*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return *fd < 0 ? fail(-errno, "eventfd") : 0;
-}
 
 /* --- memory --------------------------------------------------------------------------------- */
 
@@ -97,23 +81,22 @@ static int add_memory(struct machine *m)
 static void on_kick(void *ctx, uint32_t events)
 {
 	struct machine_kick *kick = ctx;
-	uint64_t count;
 
 	(void)events;
-	if (read(kick->slot->kick_fd[kick->queue], &count, sizeof(count)) > 0)
+	if (event_taken(kick->slot->kick_fd[kick->queue]))
 		virtio_mmio_kicked(&kick->slot->mmio, kick->queue);
 }
 
 /* A notification that KVM did not take: on a vCPU thread. */
 static void trapped_kick(void *ctx, unsigned int queue)
 {
-	set_fd(&((struct machine_slot *)ctx)->kick_fd[queue]);
+	event_raise(&((struct machine_slot *)ctx)->kick_fd[queue]);
 }
 
 static int add_virtio(struct machine *m, struct virtio_dev *dev)
 {
 	struct machine_slot *s = &m->slots[m->nr_slots];
-	struct irq_line irq = { set_fd, &s->irq_fd };
+	struct irq_line irq = { event_raise, &s->irq_fd };
 	int r;
 
 	if (m->nr_slots == PLATFORM_MAX_VIRTIO)
@@ -121,10 +104,10 @@ static int add_virtio(struct machine *m, struct virtio_dev *dev)
 				  PLATFORM_MAX_VIRTIO);
 	s->machine = m;
 	s->index = m->nr_slots++;
-	r = new_eventfd(&s->irq_fd);
+	r = event_new(&s->irq_fd);
 	for (unsigned int q = 0; q < dev->ops->nr_queues && !r; q++) {
 		s->kick[q] = (struct machine_kick){ s, q };
-		r = new_eventfd(&s->kick_fd[q]);
+		r = event_new(&s->kick_fd[q]);
 		if (!r)
 			r = loop_add(m->loop, s->kick_fd[q], EPOLLIN, on_kick, &s->kick[q]);
 	}
@@ -164,39 +147,20 @@ static int add_vmem(struct machine *m, unsigned int i)
 
 /* --- platform -------------------------------------------------------------------------------- */
 
-static void request(struct machine *m, enum machine_request what)
-{
-	if (m->request == REQUEST_NONE)
-		m->request = what;
-	set_fd(&m->request_fd);
-}
-
-static void on_guest_power_off(void *ctx) { request(ctx, REQUEST_POWER_OFF); }
-static void on_guest_reset(void *ctx) { request(ctx, REQUEST_RESET); }
-
-static void on_debug_exit(void *ctx, uint8_t code)
-{
-	struct machine *m = ctx;
-
-	if (m->request == REQUEST_NONE)
-		m->debug_exit_code = code;
-	request(m, REQUEST_DEBUG_EXIT);
-}
-
 static int add_platform(struct machine *m)
 {
-	int r = new_eventfd(&m->serial_irq_fd);
+	int r = event_new(&m->serial_irq_fd);
 
 	if (!r)
-		r = new_eventfd(&m->power_irq_fd);
+		r = event_new(&m->power_irq_fd);
 	if (r)
 		return r;
-	m->power = (struct power){ .irq = { set_fd, &m->power_irq_fd },
-				   .power_off = on_guest_power_off,
-				   .reset = on_guest_reset,
+	m->power = (struct power){ .irq = { event_raise, &m->power_irq_fd },
+				   .power_off = lifecycle_guest_power_off,
+				   .reset = lifecycle_guest_reset,
 				   .ctx = m };
-	m->debug_exit = (struct debug_exit){ on_debug_exit, m };
-	m->serial.irq = (struct irq_line){ set_fd, &m->serial_irq_fd };
+	m->debug_exit = (struct debug_exit){ lifecycle_debug_exit, m };
+	m->serial.irq = (struct irq_line){ event_raise, &m->serial_irq_fd };
 	serial_reset(&m->serial);
 	r = bus_add(&m->mmio, POWER_BASE, POWER_BYTES, power_access, &m->power);
 	if (!r)
@@ -217,109 +181,6 @@ static int add_devices(struct machine *m)
 		r = add_vmem(m, i);
 	bus_freeze(&m->mmio);
 	bus_freeze(&m->pio);
-	return r;
-}
-
-/* --- control --------------------------------------------------------------------------------- */
-
-static void on_console_quit(void *ctx) { machine_end(ctx, EXIT_POWER_OFF, false, "host-ui"); }
-
-/* The first signal asks the guest to end, the second one does not ask. */
-static void on_signal(void *ctx, uint32_t events)
-{
-	struct machine *m = ctx;
-	struct signalfd_siginfo info;
-
-	(void)events;
-	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (!m->asked_to_end && m->state == MACHINE_RUNNING) {
-		m->asked_to_end = true;
-		machine_power_button(m);
-		log_warn("signal %u: power button pressed; once more stops the VM at once",
-			 info.ssi_signo);
-		return;
-	}
-	machine_end(m, 128 + (int)info.ssi_signo, false, "host-signal");
-}
-
-static int watch_signals(struct machine *m)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	/* Before any thread exists, so that all of them leave these signals to the loop. */
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
-		return fail(-errno, "sigprocmask");
-	signal(SIGPIPE, SIG_IGN);
-	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (m->signal_fd < 0)
-		return fail(-errno, "signalfd");
-	return loop_add(m->loop, m->signal_fd, EPOLLIN, on_signal, m);
-}
-
-static void on_request(void *ctx, uint32_t events)
-{
-	struct machine *m = ctx;
-	enum machine_request what = m->request;
-	uint64_t count;
-
-	(void)events;
-	if (read(m->request_fd, &count, sizeof(count)) < 0)
-		return;
-	m->request = REQUEST_NONE;
-	switch (what) {
-	case REQUEST_POWER_OFF:
-		machine_end(m, EXIT_POWER_OFF, true, "guest-shutdown");
-		break;
-	case REQUEST_RESET:
-		if (m->cfg->no_reboot)
-			machine_end(m, EXIT_NO_REBOOT, true, "guest-reset");
-		else
-			machine_reset(m, true);
-		break;
-	case REQUEST_DEBUG_EXIT:
-		machine_end(m, m->debug_exit_code, true, "guest-shutdown");
-		break;
-	case REQUEST_CRASH:
-		log_error("the guest crashed: %s", m->crash_text);
-		m->state = MACHINE_INTERNAL_ERROR;
-		machine_end(m, EXIT_CRASH, true, "guest-panic");
-		break;
-	case REQUEST_NONE:
-		break;
-	}
-}
-
-/* On a vCPU thread, without the device lock. */
-static void on_vcpu_ended(void *ctx, enum vcpu_end end, const char *text)
-{
-	struct machine *m = ctx;
-
-	loop_lock(m->loop);
-	if (end == VCPU_RESET) {
-		request(m, REQUEST_RESET);
-	} else if (end == VCPU_SHUTDOWN) {
-		request(m, REQUEST_POWER_OFF);
-	} else {
-		m->crash_text = text;
-		request(m, REQUEST_CRASH);
-	}
-	loop_unlock(m->loop);
-}
-
-static int open_control(struct machine *m)
-{
-	int r = new_eventfd(&m->request_fd);
-
-	if (!r)
-		r = loop_add(m->loop, m->request_fd, EPOLLIN, on_request, m);
-	if (!r)
-		r = watch_signals(m);
-	if (!r)
-		r = commands_listen(m);
 	return r;
 }
 
@@ -355,13 +216,13 @@ static int connect_events(struct machine *m)
 }
 
 /* Memory slots come before the interrupt controllers: the other order costs milliseconds. */
-static int boot(struct machine *m)
+int machine_boot(struct machine *m)
 {
 	struct vcpu_env env = { .loop = m->loop,
 				.mmio = &m->mmio,
 				.pio = &m->pio,
 				.gm = &m->gm,
-				.ended = on_vcpu_ended,
+				.ended = lifecycle_vcpu_ended,
 				.ctx = m };
 	struct vcpu_entry entry;
 	int r = vm_create(&m->vm, &m->kvm);
@@ -413,17 +274,17 @@ static int build(struct machine *m)
 	if (!r)
 		r = loop_new(&m->loop);
 	if (!r)
-		r = open_control(m);
+		r = lifecycle_open(m);
 	if (!r)
 		r = add_memory(m);
 	if (!r)
 		r = add_devices(m);
 	if (!r)
-		r = console_new(&m->console, m->loop, &m->serial, on_console_quit, m);
+		r = console_new(&m->console, m->loop, &m->serial, lifecycle_console_quit, m);
 	if (r)
 		return r;
 	loop_lock(m->loop);
-	r = boot(m);
+	r = machine_boot(m);
 	if (!r && !m->cfg->paused)
 		machine_resume(m);
 	loop_unlock(m->loop);
@@ -485,49 +346,7 @@ void machine_free(struct machine *m)
 	free(m);
 }
 
-int machine_run(struct machine *m)
-{
-	int r = loop_run(m->loop);
-
-	return r ? EXIT_CRASH : m->exit_code;
-}
-
-const char *machine_state_name(enum machine_state state)
-{
-	static const char *const name[] = {
-		[MACHINE_PRELAUNCH] = "prelaunch",   [MACHINE_RUNNING] = "running",
-		[MACHINE_PAUSED] = "paused",	     [MACHINE_SHUTDOWN] = "shutdown",
-		[MACHINE_INTERNAL_ERROR] = "internal-error",
-	};
-
-	return name[state];
-}
-
-void machine_pause(struct machine *m)
-{
-	if (m->state != MACHINE_RUNNING)
-		return;
-	vcpus_pause(m->vcpus);
-	m->state = MACHINE_PAUSED;
-	qmp_event(m->qmp, "STOP", NULL);
-}
-
-void machine_resume(struct machine *m)
-{
-	if (m->state != MACHINE_PRELAUNCH && m->state != MACHINE_PAUSED)
-		return;
-	m->state = MACHINE_RUNNING;
-	vcpus_resume(m->vcpus);
-	qmp_event(m->qmp, "RESUME", NULL);
-}
-
-void machine_power_button(struct machine *m)
-{
-	power_button(&m->power);
-	qmp_event(m->qmp, "POWERDOWN", NULL);
-}
-
-static int reset(struct machine *m)
+int machine_reboot(struct machine *m)
 {
 	int r;
 
@@ -540,31 +359,5 @@ static int reset(struct machine *m)
 	serial_reset(&m->serial);
 	power_init(&m->power);
 	r = ram_discard(&m->boot_ram, 0, m->boot_ram.bytes);
-	return r ? r : boot(m);
-}
-
-void machine_reset(struct machine *m, bool guest)
-{
-	if (m->state == MACHINE_SHUTDOWN || m->state == MACHINE_INTERNAL_ERROR)
-		return;
-	if (reset(m)) {
-		log_error("reset failed; the VM ends");
-		m->state = MACHINE_INTERNAL_ERROR;
-		machine_end(m, EXIT_CRASH, guest, "host-error");
-		return;
-	}
-	commands_event_cause(m, "RESET", guest, guest ? "guest-reset" : "host-qmp-system-reset");
-	if (m->state == MACHINE_RUNNING)
-		vcpus_resume(m->vcpus);
-}
-
-void machine_end(struct machine *m, int code, bool guest, const char *reason)
-{
-	if (m->state == MACHINE_SHUTDOWN)
-		return;
-	if (m->state != MACHINE_INTERNAL_ERROR)
-		m->state = MACHINE_SHUTDOWN;
-	m->exit_code = code;
-	commands_event_cause(m, "SHUTDOWN", guest, reason);
-	loop_stop(m->loop);
+	return r ? r : machine_boot(m);
 }

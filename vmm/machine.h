@@ -106,11 +106,16 @@ struct machine {
 	int request_fd;
 };
 
-/* Builds everything and boots; nothing is left behind on error (-errno, logged). */
+/* Builds everything, boots and starts, unless that was asked not to be; nothing is left behind on error (-errno, logged). */
 int must_check machine_new(struct machine **out, const struct config *cfg);
 /* Runs until the VM ends; the exit code. */
 int machine_run(struct machine *m);
 void machine_free(struct machine *m);
+
+/* A new VM at the kernel's entry, paused; memory and devices are fresh. */
+int must_check machine_boot(struct machine *m);
+/* Takes the VM down, gives boot and elastic memory back, resets the devices, boots again. */
+int must_check machine_reboot(struct machine *m);
 
 /* Control; no effect when the machine is there already. */
 void machine_pause(struct machine *m);

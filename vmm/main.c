@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - the command line's first word. */
+#include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,8 +26,32 @@ static void help(FILE *out)
 		"print the version");
 }
 
+/*
+ * A large buffer is a mapping of its own: what nobody touches of it costs nothing, what is freed
+ * goes back to the host. With the C library's defaults a sixth of an idle VM's footprint is such
+ * buffers, because the first 132 KiB come from the heap whatever their size.
+ */
+static void keep_heap_small(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 32 << 10);
+	mallopt(M_TOP_PAD, 16 << 10);
+}
+
+/*
+ * A standard file that is closed would lend its number to the next one we open, and output of the
+ * guest would go there.
+ */
+static void keep_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDWR);
+}
+
 int main(int argc, char **argv)
 {
+	keep_standard_files();
+	keep_heap_small();
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_BAD_ARGUMENTS;

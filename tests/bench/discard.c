@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * discard.c - time inside ram_discard(), as virtio-mem calls it for a run of 64 blocks of 2 MiB,
- * against a bare fallocate(PUNCH_HOLE) on a second memfd of the same kind.
+ * against a bare fallocate(PUNCH_HOLE) on a memfd of the same kind.
  *
- * discard RUNS 4k|2M    the size of the pages behind both memfds
+ * discard ROUNDS 4k|2M    the size of the pages behind both memfds
  *
- * One process, the two alternating and swapping places each time; before each call the run is
- * filled again in the same way, outside the clock: written from end to end, then, for 2M, collapsed
- * (MADV_COLLAPSE). The bare side is timed twice: one call for the run, and one for each block.
+ * One process, alternating, the order and the two memfds changing places each round. Before each
+ * call the run is filled in the same way, outside the clock: written from end to end, then, for 2M,
+ * collapsed (MADV_COLLAPSE). The bare side is timed twice: one call for the run, one for each block.
  * Prints a line for each round: EBB_NS BARE_RUN_NS BARE_BLOCKS_NS. Exit code 77: no such pages here.
  */
 #include <errno.h>
@@ -84,35 +84,36 @@ int main(int argc, char **argv)
 	int runs = argc == 3 ? atoi(argv[1]) : 0;
 	const char *pages = argc == 3 ? argv[2] : "";
 	bool huge = !strcmp(pages, "2M");
-	struct ram ours, bare;
+	struct ram ram[2];
 
 	if (runs <= 0 || (!huge && strcmp(pages, "4k") != 0)) {
 		fprintf(stderr, "usage: discard RUNS 4k|2M\n");
 		return 2;
 	}
-	/* The same pages and the same mapping for both: only the way to discard differs. */
-	if (ram_create(&ours, "bench-ebb", RUN_BYTES) || ram_create(&bare, "bench-bare", RUN_BYTES))
-		return 1;
-	if (!huge && (madvise(ours.host, RUN_BYTES, MADV_NOHUGEPAGE) ||
-		      madvise(bare.host, RUN_BYTES, MADV_NOHUGEPAGE)))
-		die(1, "MADV_NOHUGEPAGE");
+	/* The same pages and the same mapping for all: only the way to discard differs. */
+	for (int i = 0; i < 2; i++) {
+		if (ram_create(&ram[i], i ? "bench-b" : "bench-a", RUN_BYTES))
+			return 1;
+		if (!huge && madvise(ram[i].host, RUN_BYTES, MADV_NOHUGEPAGE))
+			die(1, "MADV_NOHUGEPAGE");
+	}
 	for (int i = -1; i < runs; i++) { /* the first round warms up */
 		uint64_t ns[NR_WAYS];
 
 		for (int k = 0; k < NR_WAYS; k++) {
 			enum way way = (enum way)((k + i + NR_WAYS) % NR_WAYS);
-			struct ram *ram = way == EBB ? &ours : &bare;
+			struct ram *r = &ram[(way == EBB) ^ (i & 1)];
 
-			fill(ram, huge);
-			ns[way] = discard_ns(ram, way);
-			must_be_empty(ram);
+			fill(r, huge);
+			ns[way] = discard_ns(r, way);
+			must_be_empty(r);
 		}
 		if (i >= 0)
 			printf("%llu %llu %llu\n", (unsigned long long)ns[EBB],
 			       (unsigned long long)ns[BARE_RUN],
 			       (unsigned long long)ns[BARE_BLOCKS]);
 	}
-	ram_destroy(&ours);
-	ram_destroy(&bare);
+	ram_destroy(&ram[0]);
+	ram_destroy(&ram[1]);
 	return 0;
 }

@@ -18,6 +18,28 @@ GUESTS = os.path.join(ROOT, "build/guests")
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 # Emulated machines and sanitizers are slow: every wait is multiplied by this.
 SLOW = float(os.environ.get("EBB_TEST_SLOW", "1"))
+SANITIZER = re.compile(rb"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
+
+
+def guest(name):
+    """Path of a bare-metal guest."""
+    return os.path.join(GUESTS, name + ".elf")
+
+
+def check_sanitizers(errors):
+    """Fails when ERRORS, what ebb wrote to stderr, holds a report of a sanitizer."""
+    if SANITIZER.search(errors):
+        raise AssertionError("sanitizer: " + errors.decode(errors="replace"))
+
+
+def ebb(*arguments, seconds=30, **options):
+    """Runs an ebb command to its end: the subprocess.CompletedProcess, output as bytes. Whoever
+    hangs is killed and fails the test."""
+    done = subprocess.run([EBB, *map(str, arguments)], check=False, timeout=seconds * SLOW,
+                          **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+                             "stderr": subprocess.PIPE, **options})
+    check_sanitizers(done.stderr or b"")
+    return done
 
 
 def wait_until(condition, seconds, what):
@@ -92,22 +114,24 @@ class Qmp:
 
 
 class Vm:
-    """`ebb run` with its console on pipes. A context manager: the process never outlives it."""
+    """`ebb run` with its console on pipes, or on the files given. A context manager: the process
+    never outlives it; one that still runs at the end is told to quit, and must."""
 
-    def __init__(self, *arguments, stdin=True):
+    def __init__(self, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=None):
         self.folder = tempfile.mkdtemp(prefix="ebb-test-")
         self.qmp_path = os.path.join(self.folder, "qmp.sock")
         self.process = subprocess.Popen(
             [EBB, "run", "--qmp", self.qmp_path, *map(str, arguments)],
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})})
         self.pid = self.process.pid
         self.output = b""
         self.errors = b""
         self._qmp = None
         self.seen = 0
         for stream in (self.process.stdout, self.process.stderr):
-            os.set_blocking(stream.fileno(), False)
+            if stream:
+                os.set_blocking(stream.fileno(), False)
 
     def __enter__(self):
         return self
@@ -118,6 +142,25 @@ class Vm:
             while self.pump(0):
                 pass
             print("# " + self.tail().replace("\n", "\n# "), flush=True)
+        try:
+            if not kind:
+                self.end()
+        finally:
+            self.clean_up()
+
+    def end(self):
+        """Ends the VM if it still runs, and looks at what it left behind."""
+        if self.process.poll() is None:
+            try:
+                Qmp(self.qmp_path).raw("quit")
+            except (EOFError, ConnectionError, FileNotFoundError):
+                pass  # on its way already
+        self.wait()
+        check_sanitizers(self.errors)
+        # The one thing that a VM killed by a signal leaves.
+        assert self.process.returncode < 0 or not os.path.exists(self.qmp_path), "socket is left"
+
+    def clean_up(self):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -131,10 +174,17 @@ class Vm:
                     pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def poll(self):
+        """The exit code; None while it runs."""
+        return self.process.poll()
+
     # -- console
     def pump(self, seconds=0.0):
         """Reads what there is, waiting at most SECONDS for some; whether there was any."""
-        streams = {self.process.stdout.fileno(): "output", self.process.stderr.fileno(): "errors"}
+        streams = {stream.fileno(): name
+                   for stream, name in ((self.process.stdout, "output"),
+                                        (self.process.stderr, "errors"))
+                   if stream and not stream.closed}
         ready, _, _ = select.select(list(streams), [], [], seconds)
         got = False
         for fd in ready:
@@ -156,7 +206,7 @@ class Vm:
                 self.seen = found.end()
                 return found
             left = end - time.monotonic()
-            ended = self.process.poll() is not None
+            ended = self.poll() is not None
             if not self.pump(max(0.0, min(left, 0.2))) and (left <= 0 or ended):
                 raise AssertionError(f"console never said {pattern.pattern!r}: {self.tail()}")
 
@@ -179,6 +229,15 @@ class Vm:
             pass
         return self.process.returncode
 
+    def expect_error(self, pattern, seconds=30):
+        """Waits for PATTERN on stderr; the match."""
+        pattern = re.compile(pattern.encode(), re.MULTILINE)
+
+        def found():
+            self.pump(0.02)
+            return pattern.search(self.errors)
+        return wait_until(found, seconds, f"stderr: {pattern.pattern!r}")
+
     def signal(self, number=signal.SIGTERM):
         self.process.send_signal(number)
 
@@ -187,7 +246,7 @@ class Vm:
     def qmp(self):
         if not self._qmp:
             def connect():
-                assert self.process.poll() is None, f"ebb has ended: {self.tail()}"
+                assert self.poll() is None, f"ebb has ended: {self.tail()}"
                 try:
                     return Qmp(self.qmp_path)
                 except (FileNotFoundError, ConnectionRefusedError):

@@ -10,6 +10,9 @@
 
 #include "vmm/base/clock.h"
 
+#define LINE_BYTES 4096 /* the registers of a vCPU are the longest message */
+#define LINES_MAX 32	/* in one message; carriage returns for the rest may be missing */
+
 static const char *const level_name[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"
 };
@@ -33,20 +36,34 @@ int log_level_parse(const char *name, enum log_level *level)
 	return -EINVAL;
 }
 
-/* One write per line, so that lines of several threads never mix. */
+/* Where output is not processed a newline alone would not return the carriage. USED: with it. */
+static size_t return_carriages(char *line, size_t used, size_t size)
+{
+	for (size_t i = 0; i < used && used < size; i++) {
+		if (line[i] != '\n')
+			continue;
+		memmove(line + i + 1, line + i, used - i);
+		line[i++] = '\r';
+		used++;
+	}
+	return used;
+}
+
+/* One write per message, so that those of several threads never mix. */
 static void emit(enum log_level level, const char *fmt, va_list args, const char *suffix)
 {
-	char line[1024];
+	char line[LINE_BYTES];
 	int n, len = snprintf(line, sizeof(line), "ebb: %s: ", level_name[level]);
-	size_t used = (size_t)len, room = sizeof(line) - 2;
+	/* What is too long is cut, but keeps its newline. */
+	size_t used = (size_t)len, room = sizeof(line) - LINES_MAX;
 
 	n = vsnprintf(line + used, room - used, fmt, args);
 	used = min_u64(used + (n > 0 ? (size_t)n : 0), room - 1);
 	n = snprintf(line + used, room - used, "%s", suffix);
 	used = min_u64(used + (n > 0 ? (size_t)n : 0), room - 1);
-	if (__atomic_load_n(&raw_terminal, __ATOMIC_RELAXED))
-		line[used++] = '\r';
 	line[used++] = '\n';
+	if (__atomic_load_n(&raw_terminal, __ATOMIC_RELAXED))
+		used = return_carriages(line, used, sizeof(line));
 	if (write(STDERR_FILENO, line, used) < 0)
 		return; /* nobody is left to tell */
 }

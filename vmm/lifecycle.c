@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lifecycle.c - start, pause, reset and end of a machine, and who may ask for them. */
+#include "vmm/lifecycle.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+#include "vmm/base/event.h"
+#include "vmm/base/log.h"
+#include "vmm/commands.h"
+
+/* What vCPU threads ask for; the first one counts. */
+static void request(struct machine *m, enum machine_request what)
+{
+	if (m->request == REQUEST_NONE)
+		m->request = what;
+	event_raise(&m->request_fd);
+}
+
+void lifecycle_guest_power_off(void *ctx) { request(ctx, REQUEST_POWER_OFF); }
+void lifecycle_guest_reset(void *ctx) { request(ctx, REQUEST_RESET); }
+
+void lifecycle_debug_exit(void *ctx, uint8_t code)
+{
+	struct machine *m = ctx;
+
+	if (m->request == REQUEST_NONE)
+		m->debug_exit_code = code;
+	request(m, REQUEST_DEBUG_EXIT);
+}
+
+void lifecycle_console_quit(void *ctx) { machine_end(ctx, EXIT_POWER_OFF, false, "host-ui"); }
+
+/* The first signal asks the guest to end, the second one does not ask. */
+static void on_signal(void *ctx, uint32_t events)
+{
+	struct machine *m = ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (!m->asked_to_end && m->state == MACHINE_RUNNING) {
+		m->asked_to_end = true;
+		machine_power_button(m);
+		log_warn("signal %u: power button pressed; once more stops the VM at once",
+			 info.ssi_signo);
+		return;
+	}
+	machine_end(m, 128 + (int)info.ssi_signo, false, "host-signal");
+}
+
+static int watch_signals(struct machine *m)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	/* Before any thread exists, so that all of them leave these signals to the loop. */
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return fail(-errno, "sigprocmask");
+	signal(SIGPIPE, SIG_IGN);
+	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (m->signal_fd < 0)
+		return fail(-errno, "signalfd");
+	return loop_add(m->loop, m->signal_fd, EPOLLIN, on_signal, m);
+}
+
+static void on_request(void *ctx, uint32_t events)
+{
+	struct machine *m = ctx;
+	enum machine_request what = m->request;
+
+	(void)events;
+	if (!event_taken(m->request_fd))
+		return;
+	m->request = REQUEST_NONE;
+	switch (what) {
+	case REQUEST_POWER_OFF:
+		machine_end(m, EXIT_POWER_OFF, true, "guest-shutdown");
+		break;
+	case REQUEST_RESET:
+		if (m->cfg->no_reboot)
+			machine_end(m, EXIT_NO_REBOOT, true, "guest-reset");
+		else
+			machine_reset(m, true);
+		break;
+	case REQUEST_DEBUG_EXIT:
+		machine_end(m, m->debug_exit_code, true, "guest-shutdown");
+		break;
+	case REQUEST_CRASH:
+		log_error("the guest crashed: %s", m->crash_text);
+		m->state = MACHINE_INTERNAL_ERROR;
+		machine_end(m, EXIT_CRASH, true, "guest-panic");
+		break;
+	case REQUEST_NONE:
+		break;
+	}
+}
+
+/* On a vCPU thread, without the device lock. */
+void lifecycle_vcpu_ended(void *ctx, enum vcpu_end end, const char *text)
+{
+	struct machine *m = ctx;
+
+	loop_lock(m->loop);
+	if (end == VCPU_RESET) {
+		request(m, REQUEST_RESET);
+	} else if (end == VCPU_SHUTDOWN) {
+		request(m, REQUEST_POWER_OFF);
+	} else {
+		m->crash_text = text;
+		request(m, REQUEST_CRASH);
+	}
+	loop_unlock(m->loop);
+}
+
+int lifecycle_open(struct machine *m)
+{
+	int r = event_new(&m->request_fd);
+
+	if (!r)
+		r = loop_add(m->loop, m->request_fd, EPOLLIN, on_request, m);
+	if (!r)
+		r = watch_signals(m);
+	if (!r)
+		r = commands_listen(m);
+	return r;
+}
+
+int machine_run(struct machine *m)
+{
+	int r = loop_run(m->loop);
+
+	return r ? EXIT_CRASH : m->exit_code;
+}
+
+const char *machine_state_name(enum machine_state state)
+{
+	static const char *const name[] = {
+		[MACHINE_PRELAUNCH] = "prelaunch",   [MACHINE_RUNNING] = "running",
+		[MACHINE_PAUSED] = "paused",	     [MACHINE_SHUTDOWN] = "shutdown",
+		[MACHINE_INTERNAL_ERROR] = "internal-error",
+	};
+
+	return name[state];
+}
+
+void machine_pause(struct machine *m)
+{
+	if (m->state != MACHINE_RUNNING)
+		return;
+	vcpus_pause(m->vcpus);
+	m->state = MACHINE_PAUSED;
+	qmp_event(m->qmp, "STOP", NULL);
+}
+
+void machine_resume(struct machine *m)
+{
+	if (m->state != MACHINE_PRELAUNCH && m->state != MACHINE_PAUSED)
+		return;
+	m->state = MACHINE_RUNNING;
+	vcpus_resume(m->vcpus);
+	qmp_event(m->qmp, "RESUME", NULL);
+}
+
+void machine_power_button(struct machine *m)
+{
+	power_button(&m->power);
+	qmp_event(m->qmp, "POWERDOWN", NULL);
+}
+
+void machine_reset(struct machine *m, bool guest)
+{
+	if (m->state == MACHINE_SHUTDOWN || m->state == MACHINE_INTERNAL_ERROR)
+		return;
+	if (machine_reboot(m)) {
+		log_error("reset failed; the VM ends");
+		m->state = MACHINE_INTERNAL_ERROR;
+		machine_end(m, EXIT_CRASH, guest, "host-error");
+		return;
+	}
+	commands_event_cause(m, "RESET", guest, guest ? "guest-reset" : "host-qmp-system-reset");
+	if (m->state == MACHINE_RUNNING)
+		vcpus_resume(m->vcpus);
+}
+
+void machine_end(struct machine *m, int code, bool guest, const char *reason)
+{
+	if (m->state == MACHINE_SHUTDOWN)
+		return;
+	if (m->state != MACHINE_INTERNAL_ERROR)
+		m->state = MACHINE_SHUTDOWN;
+	m->exit_code = code;
+	commands_event_cause(m, "SHUTDOWN", guest, reason);
+	loop_stop(m->loop);
+}
