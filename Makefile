@@ -40,7 +40,7 @@ HEADERS  := $(foreach d,$(LIB_DIRS) vmm tests/unit,$(wildcard $(d)/*.h))
 objs      = $(patsubst %.c,$(B)/%.o,$(1))
 
 # build/ebb is the plain variant; the others stay in their folder.
-ifeq ($(SAN)$(COV),)
+ifeq ($(VARIANT),$(ARCH)-cc)
 all: build/ebb
 else
 all: $(B)/ebb
@@ -138,5 +138,4 @@ clean:
 
 .PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check coverage \
         demo bench install sizes clean
-.SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

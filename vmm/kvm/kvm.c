@@ -57,6 +57,10 @@ int kvm_open(struct kvm *kvm)
 	if (fd < 0)
 		return open_failed(errno);
 	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version < 0) {
+		fail_usage("/dev/kvm is not KVM; see what was put there in its place");
+		return -ENODEV;
+	}
 	if (version != KVM_API_VERSION) {
 		fail_usage("/dev/kvm: API version %d, this program needs %d", version,
 			   KVM_API_VERSION);

@@ -26,23 +26,23 @@
 
 static int set_msrs(int vcpu_fd)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry[2];
-	} msrs = {
-		.head.nmsrs = 2,
-		.entry = {
-			/* Without them Linux takes all memory for uncached and leaves PAT off. */
-			{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK },
-			{ .index = MSR_IA32_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING },
-		},
+	/* Without them Linux takes all memory for uncached and leaves PAT off. */
+	static const struct kvm_msr_entry wanted[] = {
+		{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK },
+		{ .index = MSR_IA32_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING },
 	};
-	int r = ioctl(vcpu_fd, KVM_SET_MSRS, &msrs);
+	union {
+		struct kvm_msrs head;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(wanted)];
+	} msrs = { .head.nmsrs = ARRAY_SIZE(wanted) };
+	int r;
 
+	memcpy(msrs.head.entries, wanted, sizeof(wanted));
+	r = ioctl(vcpu_fd, KVM_SET_MSRS, &msrs);
 	if (r < 0)
 		return fail(-errno, "KVM_SET_MSRS");
-	if (r != 2)
-		return fail(-EINVAL, "KVM_SET_MSRS: MSR %#x", msrs.entry[r].index);
+	if (r != ARRAY_SIZE(wanted))
+		return fail(-EINVAL, "KVM_SET_MSRS: MSR %#x", wanted[r].index);
 	return 0;
 }
 

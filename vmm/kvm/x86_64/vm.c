@@ -34,18 +34,21 @@ int arch_vm_init(struct vm *vm)
  */
 int arch_vm_route_irqs(struct vm *vm)
 {
-	struct {
+	union {
 		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry[IOAPIC_PINS];
+		uint8_t room[sizeof(struct kvm_irq_routing) +
+			     IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)];
 	} table;
 
 	memset(&table, 0, sizeof(table));
 	table.head.nr = IOAPIC_PINS;
 	for (uint32_t i = 0; i < IOAPIC_PINS; i++) {
-		table.entry[i].gsi = i;
-		table.entry[i].type = KVM_IRQ_ROUTING_IRQCHIP;
-		table.entry[i].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
-		table.entry[i].u.irqchip.pin = i;
+		struct kvm_irq_routing_entry *entry = &table.head.entries[i];
+
+		entry->gsi = i;
+		entry->type = KVM_IRQ_ROUTING_IRQCHIP;
+		entry->u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		entry->u.irqchip.pin = i;
 	}
 	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &table))
 		return fail(-errno, "KVM_SET_GSI_ROUTING");
