@@ -26,7 +26,8 @@ ALL_CFLAGS  = -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) -pthread -MMD -MP \
               $(if $(COV),--coverage) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pthread -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) \
               $(if $(COV),--coverage) $(LDFLAGS)
-LIBS := -ljson-c -lfdt
+# Linked in: two libraries fewer to find and relocate at each start.
+LIBS := -l:libjson-c.a -l:libfdt.a
 
 # Folders in the order of their layers. Everything but main.c goes into an archive, so that a test
 # links what it uses.

@@ -42,7 +42,8 @@ static uint64_t end_of_memory(const struct machine *m)
 	return end;
 }
 
-static int add_elastic_memory(struct machine *m, const struct config_elastic *cfg)
+static int add_elastic_memory(struct machine *m, const struct config_elastic *cfg,
+			      unsigned int phys_bits)
 {
 	struct machine_elastic *e = &m->elastic[m->nr_elastic++];
 	char name[64], a[SIZE_TEXT_BYTES];
@@ -50,10 +51,10 @@ static int add_elastic_memory(struct machine *m, const struct config_elastic *cf
 
 	e->machine = m;
 	e->base = GPA(align_up(end_of_memory(m), ELASTIC_ALIGN));
-	if ((e->base.v + cfg->bytes - 1) >> kvm_phys_bits(&m->kvm))
+	if ((e->base.v + cfg->bytes - 1) >> phys_bits)
 		return fail_usage("--elastic %s: %s at %#llx is beyond the guest's %u address bits; "
 				  "take less", cfg->id, size_format(cfg->bytes, a),
-				  (unsigned long long)e->base.v, kvm_phys_bits(&m->kvm));
+				  (unsigned long long)e->base.v, phys_bits);
 	if (!is_aligned(cfg->bytes, GUEST_MEMORY_BLOCK))
 		log_warn("--elastic %s: %s is not a multiple of 128 MiB; Linux guests leave the "
 			 "rest unused", cfg->id, size_format(cfg->bytes, a));
@@ -68,10 +69,12 @@ static int add_elastic_memory(struct machine *m, const struct config_elastic *cf
 
 static int add_memory(struct machine *m)
 {
+	/* Asking takes a while; who has no elastic memory need not know. */
+	unsigned int phys_bits = m->cfg->nr_elastic ? kvm_phys_bits(&m->kvm) : 0;
 	int r = add_boot_memory(m);
 
 	for (unsigned int i = 0; i < m->cfg->nr_elastic && !r; i++)
-		r = add_elastic_memory(m, &m->cfg->elastic[i]);
+		r = add_elastic_memory(m, &m->cfg->elastic[i], phys_bits);
 	gm_freeze(&m->gm);
 	return r;
 }

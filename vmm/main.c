@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - the command line's first word. */
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -48,6 +49,15 @@ static void keep_standard_files(void)
 			open("/dev/null", O_RDWR);
 }
 
+/* A full disk is no success. */
+static int written(int code)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return code;
+	fail(-errno, "standard output");
+	return code ? code : 1;
+}
+
 int main(int argc, char **argv)
 {
 	keep_standard_files();
@@ -58,15 +68,15 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		help(stdout);
-		return 0;
+		return written(0);
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
 		printf("ebb %s\n", EBB_VERSION);
-		return 0;
+		return written(0);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		if (!strcmp(argv[1], verbs[i]->name))
-			return verbs[i]->run(verbs[i], argc - 1, argv + 1);
+			return written(verbs[i]->run(verbs[i], argc - 1, argv + 1));
 	fail_usage("unknown verb '%s'; see ebb --help", argv[1]);
 	return EXIT_BAD_ARGUMENTS;
 }

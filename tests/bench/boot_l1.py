@@ -2,14 +2,14 @@
 """The part of row_boot.py that runs where KVM is real, as root: boots every VM in turn and prints
 what the kernel's own tracepoints saw, as JSON.
 
-argv: a JSON object {start, runs, files: {name: path}, timed, first, counted: {name: [shmem_enabled,
-argv]}}. FILES are copied to a tmpfs first; @name in an argv stands for the copy's path.
+argv: a JSON object {start, runs, files: {name: path}, timed, first, counted: {name:
+[shmem_enabled, argv]}}. FILES are copied to a tmpfs first; @name in an argv is the copy's path.
 
 A boot ends when the guest's /init writes to port 0xf4 (stamp.S). The kinds of runs:
-  timed    one event is traced, kvm_pio with port == 0xf4; its time stamp (CLOCK_MONOTONIC) minus the
-           start helper's clock before vfork is the time to init
-  counted  hist triggers count kvm_userspace_exit (every return from KVM_RUN), kvm_pio, kvm_mmio and
-           kvm_exit; all of them stop at that write
+  timed    one event is traced, kvm_pio with port == 0xf4; its time stamp (CLOCK_MONOTONIC) minus
+           the start helper's clock before vfork is the time to init
+  counted  hist triggers count kvm_userspace_exit (every return from KVM_RUN), kvm_pio, kvm_mmio
+           and kvm_exit; all of them stop at that write
   first    the start helper alone: to the first KVM_RUN
 """
 import json

@@ -6,9 +6,10 @@
  * discard ROUNDS 4k|2M    the size of the pages behind both memfds
  *
  * One process, alternating, the order and the two memfds changing places each round. Before each
- * call the run is filled in the same way, outside the clock: written from end to end, then, for 2M,
- * collapsed (MADV_COLLAPSE). The bare side is timed twice: one call for the run, one for each block.
- * Prints a line for each round: EBB_NS BARE_RUN_NS BARE_BLOCKS_NS. Exit code 77: no such pages here.
+ * call the run is filled in the same way, outside the clock: written from end to end, then, for
+ * 2M, collapsed (MADV_COLLAPSE). The bare side is timed twice: one call for the run, and one for
+ * each block. Prints a line for each round: EBB_NS BARE_RUN_NS BARE_BLOCKS_NS. Exit code 77: this
+ * host makes no such pages.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,11 +20,8 @@
 #include <sys/mman.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/uapi_compat.h"
 #include "vmm/memory/ram.h"
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
 
 #define BLOCK_BYTES (2 * MiB)
 #define RUN_BYTES (64 * BLOCK_BYTES)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """boot: a stock Debian cloud kernel (vmlinux, by PVH) up to the first instruction of its /init.
 
-Where KVM is real (tests/rig; under emulation only the ratios mean anything). Same vmlinux, initrd,
-command line, 256 MiB, one vCPU, a 16550 as the console, no virtio device, the processor of the host.
-/init (stamp.S) writes to the exit port; boot_l1.py says how that is timed and counted, the same for
-both. `quiet loglevel=0` leaves printing out, which costs both two exits a character.
+Where KVM is real (tests/rig; under emulation only the ratios mean anything). Same vmlinux,
+initrd, command line, 256 MiB, one vCPU, a 16550 as the console, no virtio device, the processor of
+the host. /init (stamp.S) writes to the exit port; boot_l1.py says how that is timed and counted,
+the same for both. `quiet loglevel=0` leaves printing out, which costs both two exits a character.
 
 QEMU: Debian's. Without an RTC its guest waits seconds for one, so it has one. It is counted as it
 comes (no PIT, no PIC) and at the best settings found (kernel-irqchip=on, ioapic2=off: both IOAPICs
@@ -63,7 +63,8 @@ def nr_exits(counts):
 def exit_text(counts):
     kinds = ", ".join(f"{EXIT_NAMES.get(keys[0], keys[0])} {n}"
                       for keys, n in counts["kvm_userspace_exit"])
-    ports = ", ".join(f"{'w' if keys[1] else 'r'} {keys[0]:#x} {n}" for keys, n in counts["kvm_pio"])
+    ports = ", ".join(f"{'w' if keys[1] else 'r'} {keys[0]:#x} {n}"
+                      for keys, n in counts["kvm_pio"])
     mmio = ", ".join(f"{'w' if keys[1] == 2 else 'r'} {keys[0]:#x} {n}"
                      for keys, n in counts["kvm_mmio"])
     hardware = ", ".join(f"{keys[0]:#x} {n}" for keys, n in counts["kvm_exit"][:8])
@@ -85,7 +86,8 @@ def rows():
     nested = output(f"{ROOT}/tests/rig/rig", "--mode").strip() == "nested"
     if not nested and os.geteuid() != 0:
         raise Skip("tracepoints are for root alone")
-    best, comes = (f"QEMU {qemu.version} microvm, {how}" for how in ("best settings", "as it comes"))
+    best, comes = (f"QEMU {qemu.version} microvm, {how}"
+                   for how in ("best settings", "as it comes"))
     say(f"boot: {NR_TIMED} boots each of ebb, ebb with huge pages and {best}, and counted ones")
     result = measure(qemu, best, comes)
     where = f"host kernel {result['kernel']}{', the emulated one of the rig' if nested else ''}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """discard: time inside ram_discard() for a run of 64 blocks of 2 MiB that the guest has used.
 
-discard.c runs the product's own code and, alternating with it, bare fallocate(PUNCH_HOLE) calls on a
-memfd of the same kind, one process, no VM. Bare is measured in two ways, one call for the run and
+discard.c runs the product's own code and, alternating with it, bare fallocate(PUNCH_HOLE) calls on
+a memfd of the same kind, one process, no VM. Bare is measured in two ways, one call for the run and
 one for each block; the better of the two is the peer. Once with 4 KiB pages, once with 2 MiB pages.
 """
 import subprocess

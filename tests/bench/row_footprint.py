@@ -3,13 +3,15 @@
 
 The guest (guests/spin.S without its exit port) has run and halts; the VM is paused over QMP, and
 after half a second PSS is summed from /proc/PID/smaps over every mapping but the guest's memory,
-which is a memfd in both. Kernel memory (page tables, KVM) is not in it. QEMU gets its shortest form,
-as in row_start.py. PSS divides a shared page by those who map it: other VMs, and whatever else runs
-with the same C library, make it smaller. The log has the private bytes, and how many such VMs ran.
+which is a memfd in both. Kernel memory (page tables, KVM) is not in it. QEMU gets its shortest
+form, as in row_start.py. PSS divides a shared page by those who map it, so Ebb runs from a copy
+that no other VM shares; libraries are shared with whatever else runs. The log has the private bytes
+too.
 """
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -36,15 +38,6 @@ def smaps(pid):
     return kinds
 
 
-def nr_processes(program):
-    """How many run PROGRAM."""
-    nr = 0
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            nr += os.readlink(f"/proc/{pid}/exe") == os.path.realpath(program)
-    return nr
-
-
 @contextlib.contextmanager
 def running(command):
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -61,7 +54,9 @@ def measure(name, command):
     """PSS without guest memory, in KiB."""
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/qmp.sock"
-        with running([path if a == "@qmp" else a.replace("@qmp", path) for a in command]) as p:
+        if command[0] == EBB:
+            command = [shutil.copy(EBB, folder), *command[1:]]
+        with running([a.replace("@qmp", path) for a in command]) as p:
             def connect():
                 if p.poll() is not None:
                     raise RuntimeError(f"{name} ended: {p.stderr.read().decode()}")
@@ -74,7 +69,6 @@ def measure(name, command):
             qmp.close()
             time.sleep(0.5)
             kinds = smaps(p.pid)
-            others = nr_processes(command[0]) - 1
     guest = {k for k in kinds if k.startswith("/memfd:")}
     if not guest:
         raise RuntimeError(f"{name}: its guest's memory is not where it was asked to be")
@@ -82,7 +76,7 @@ def measure(name, command):
     private = sum(v[1] for k, v in kinds.items() if k not in guest)
     parts = sorted(((v[0], os.path.basename(k)) for k, v in kinds.items() if k not in guest),
                    reverse=True)
-    log(f"footprint: {name}: PSS {pss} KiB, private {private} KiB, {others} others run; largest: " +
+    log(f"footprint: {name}: PSS {pss} KiB, private {private} KiB; largest: " +
         ", ".join(f"{part} {kib}" for kib, part in parts[:8]))
     return pss, parts
 

@@ -2,10 +2,10 @@
 /*
  * start.c - what a VMM costs up to its first KVM_RUN, and its start to its end.
  *
- * start run COMMAND...   the program with its arguments, as is: wall and CPU time until it has ended
- * start kvm COMMAND...   until the entry of its first ioctl(KVM_RUN), where the kernel stops the
- *                        thread and tells us (seccomp user notification); then the program is killed
- * start cpuid            what one CPUID instruction costs, in ns: some hosts are themselves emulated
+ * start run COMMAND...  the program with its arguments, as is: wall and CPU time until it has ended
+ * start kvm COMMAND...  until the entry of its first ioctl(KVM_RUN), where the kernel stops the
+ *                       thread and tells us (seccomp user notification); the program is killed then
+ * start cpuid           what one CPUID instruction costs, in ns: some hosts are themselves emulated
  *
  * The filter is installed here and inherited, so the program itself is not touched and runs at full
  * speed: the kernel answers other system calls of a filter that looks at ioctl alone from a bitmap.

@@ -6,6 +6,11 @@
 #ifndef EBB_BASE_UAPI_COMPAT_H
 #define EBB_BASE_UAPI_COMPAT_H
 
+/* <sys/mman.h>, Linux 6.1: small pages become a huge one now, holes become zeros. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 /* <linux/virtio_mem.h>, Linux 6.10: plugged memory stays plugged over suspend and resume. */
 #ifndef VIRTIO_MEM_F_PERSISTENT_SUSPEND
 #define VIRTIO_MEM_F_PERSISTENT_SUSPEND 2

@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that talk to a running VM, as a user types them."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from tap import main, test  # pylint: disable=wrong-import-position
+from vm import EBB, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
+
+VERBS = ("run", "list", "stat", "resize", "pause", "resume", "reset", "powerdown", "stop")
+OPTIONS = {
+    "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "name", "qmp", "paused",
+            "no-reboot", "debug-exit", "loglevel"),
+    "list": (), "stat": ("json",), "resize": ("wait", "timeout", "device", "cancel"),
+    "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
+}
+
+
+def console(*arguments, params=""):
+    return Vm("-k", guest("console"), "-m", "64M", "--debug-exit", "-p", params, *arguments)
+
+
+def regrow(*arguments, params=""):
+    return Vm("-k", guest("regrow"), "-m", "64M", "-e", "512M", "-p", params, *arguments)
+
+
+def succeeds(*arguments, **options):
+    done = ebb(*arguments, **options)
+    assert done.returncode == 0 and not done.stderr, (arguments, done)
+    return done.stdout.decode()
+
+
+def fails(code, *arguments, words=(), **options):
+    done = ebb(*arguments, **options)
+    errors = done.stderr.decode()
+    assert done.returncode == code, (arguments, done)
+    assert errors.count("\n") == 1 and errors.startswith("ebb: error: "), (arguments, errors)
+    for word in words:
+        assert word in errors, (arguments, word, errors)
+
+
+def requested(vm):
+    return vm.qmp.command("qom-get", path="mem0", property="requested-size")
+
+
+# --- help
+
+@test
+def help_of_every_verb_names_every_option():
+    assert set(OPTIONS) == set(VERBS)
+    top = succeeds("--help")
+    assert top == succeeds("help") == succeeds("-h")
+    for verb in VERBS:
+        assert re.search(rf"^  {verb} +\w", top, re.MULTILINE), (verb, top)
+        text = succeeds(verb, "--help")
+        assert text == succeeds(verb, "-h") and text.startswith(f"Usage: ebb {verb}"), text
+        named = re.findall(r"^ +(?:-\w,|  ) +--([\w-]+)", text, re.MULTILINE)
+        assert sorted(named) == sorted(OPTIONS[verb] + ("help",)), (verb, named)
+        # Every option of the help is taken, and no other.
+        for option in OPTIONS[verb]:
+            done = ebb(verb, f"--{option}", "--help")
+            assert b"unknown option" not in done.stderr, (verb, option, done)
+
+
+@test
+def the_verbs_that_exist_are_the_verbs_of_the_help():
+    listed = re.findall(r"^  (\w+) ", succeeds("--help"), re.MULTILINE)
+    assert listed == [*VERBS, "version"], listed
+    assert re.fullmatch(r"ebb \d+\.\d+\S*\n", succeeds("version"))
+    assert succeeds("--version") == succeeds("version")
+
+
+@test
+def without_a_verb_the_help_goes_to_stderr():
+    done = ebb()
+    assert done.returncode == 35 and b"Usage: ebb VERB" in done.stderr and not done.stdout, done
+
+
+@test
+def a_verb_needs_its_vm():
+    for verb in VERBS[2:]:
+        fails(35, verb, words=[verb])
+        fails(35, verb, "/nonexistent/q", *["1G"][:verb == "resize"], words=["/nonexistent/q"])
+        fails(35, verb, "a", "b", "c", words=["word too many", f"{verb} --help"])
+        fails(35, verb, "--frob", "a", words=["unknown option --frob", f"{verb} --help"])
+    fails(35, "stat", "no-such-vm", words=["no-such-vm"])
+    fails(35, "list", "a", words=["'a'"])
+    with console("-e", "128M") as vm:
+        vm.expect("^ready\r\n")
+        fails(35, "resize", vm.qmp_path, words=["a size"])
+        fails(35, "resize", vm.qmp_path, "1G", "--cancel", words=["no size"])
+    for verb in ("resize", "stop"):
+        fails(35, verb, "a", *["1G"][:verb == "resize"], "--timeout", "soon", words=["'soon'"])
+        fails(35, verb, "a", "--timeout", words=["--timeout needs S"])
+
+
+# --- list and stat
+
+@test
+def list_tells_the_living_from_the_dead():
+    folder = tempfile.mkdtemp(prefix="ebb-test-")
+    env = {**os.environ, "EBB_RUN_DIR": folder}
+    running = []
+    try:
+        assert succeeds("list", env=env) == ""
+        for name in ("live", "dead"):
+            running.append(subprocess.Popen(
+                [EBB, "run", "--name", name, "-k", guest("console"), "-m", "64M"], env=env,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        wait_until(lambda: len(os.listdir(folder)) == 2, 20, "two sockets")
+        assert all(os.stat(f"{folder}/{n}").st_mode & 0o777 == 0o600 for n in os.listdir(folder))
+        with open(f"{folder}/notes.txt", "w", encoding="ascii"):
+            pass
+        running[1].kill()
+        running[1].wait()
+        lines = succeeds("list", env=env).splitlines()
+        assert [line.split()[:2] for line in lines] == [["dead", "dead"], ["live", "live"]], lines
+        fails(35, "stat", "dead", env=env, words=["dead"])
+        assert succeeds("stat", "live", env=env).startswith("live: running")
+        assert ebb("stop", "--force", "live", env=env).returncode == 0
+        assert running[0].wait(20) == 0
+        assert succeeds("list", env=env).split()[0] == "dead"
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder)
+
+
+@test
+def stat_shows_what_was_asked_for_and_what_the_host_has():
+    with regrow("-e", "256M,id=spare", "--name", "shown") as vm:
+        vm.expect("^size 0\r\n")
+        assert vm.resize_wait(64 * MiB)["state"] == "done"
+        vm.expect(rf"^size {64 * MiB}\r\n")
+        lines = succeeds("stat", vm.qmp_path).splitlines()
+        assert lines[0].startswith(f"shown: running, pid {vm.pid}, 1 vCPUs, boot number 1, "), lines
+        rows = {line.split()[0]: line for line in lines[1:]}
+        mem0 = re.split(r"\s{2,}", rows["mem0"])
+        assert mem0[:4] == ["mem0", "512 MiB", "64 MiB", "64 MiB"], mem0
+        assert "no driver" not in rows["mem0"] and "no driver" in rows["spare"], rows
+        assert rows["boot"].split()[1:3] == ["64", "MiB"], rows
+        assert "resize done" in "\n".join(lines), lines
+        stat = json.loads(succeeds("stat", vm.qmp_path, "--json"))
+        elastic = {e["id"]: e for e in stat["elastic"]}
+        assert (stat["name"], stat["pid"], stat["cpus"], stat["boots"]) == ("shown", vm.pid, 1, 1)
+        assert elastic["mem0"]["plugged"] == elastic["mem0"]["requested"] == 64 * MiB
+        assert elastic["mem0"]["resident"] == vm.resident("ebb-mem0"), stat
+        assert elastic["spare"]["resident"] == 0 and not elastic["spare"]["driver"]
+        # Another page of it may come between the two looks.
+        assert abs(stat["boot"]["resident"] - vm.resident("ebb-boot")) <= MiB
+
+
+# --- resize
+
+@test
+def resize_is_the_size_of_the_whole_guest():
+    with regrow() as vm:
+        vm.expect("^size 0\r\n")
+        text = succeeds("resize", vm.qmp_path, "192M", "--wait")
+        assert text == "128 MiB of 128 MiB elastic, done\n", text
+        vm.expect(rf"^size {128 * MiB}\r\n")
+        assert abs(vm.resident() - 128 * MiB) <= 2 * MiB
+        assert succeeds("resize", vm.qmp_path, "64M", "-w") == "0 B of 0 B elastic, done\n"
+        assert vm.resident() <= 2 * MiB
+
+
+@test
+def resize_by_a_difference_starts_from_what_was_asked_for_last():
+    with regrow() as vm:
+        vm.expect("^size 0\r\n")
+        for text, size in (("+64M", 64), ("+0.0625G", 128), ("-32M", 96), ("-96MiB", 0)):
+            succeeds("resize", vm.qmp_path, text)
+            assert requested(vm) == size * MiB, (text, requested(vm))
+        succeeds("resize", vm.qmp_path, "--device", "mem0", "+4M")
+        assert requested(vm) == 4 * MiB
+        fails(35, "resize", vm.qmp_path, "-128M", words=["-128M"])
+        fails(35, "resize", vm.qmp_path, "+16383P", words=["+16383P"])
+        assert requested(vm) == 4 * MiB
+
+
+@test
+def resize_of_one_device():
+    with regrow("-e", "256M,block=8M") as vm:
+        vm.expect("^size 0\r\n")
+        succeeds("resize", vm.qmp_path, "64M", "--device=mem1")
+        assert vm.job("mem1")["target"] == 64 * MiB and vm.job()["state"] == "none"
+        fails(35, "resize", vm.qmp_path, "4M", "-d", "mem1", words=["multiple"])
+        fails(35, "resize", vm.qmp_path, "64M", "-d", "mem9", words=["mem9"])
+
+
+@test
+def resize_to_what_can_not_be():
+    with regrow() as vm:
+        vm.expect("^size 0\r\n")
+        for text, word in (("577M", "above the maximum"), ("2T", "above the maximum"),
+                           ("32M", "below the boot memory"), ("65M", "multiple"),
+                           ("big", "not a size"), ("1Q", "not a size"), ("", "not a size"),
+                           ("99999999999999999999", "not a size"), ("--1M", "unknown option")):
+            fails(35, "resize", vm.qmp_path, text, words=[word])
+        assert requested(vm) == 0 and vm.job()["state"] == "none"
+    with console() as vm:
+        vm.expect("^ready\r\n")
+        fails(35, "resize", vm.qmp_path, "128M", words=["--elastic"])
+
+
+@test
+def resize_that_ends_short_says_why_and_exits_with_1():
+    with regrow(params="hold=64M") as vm:
+        vm.expect("^size 0\r\n")
+        succeeds("resize", vm.qmp_path, "192M", "--wait")
+        done = ebb("resize", vm.qmp_path, "64M", "--wait", "--timeout", "2.5")
+        assert done.returncode == 1, done
+        assert re.fullmatch(rb"64 MiB of 0 B elastic, short: the guest stopped after 64 MiB, "
+                            rb"64 MiB short: .*\n", done.stdout), done
+
+
+@test
+def resize_without_a_driver_says_so():
+    with console("-e", "256M") as vm:
+        vm.expect("^ready\r\n")
+        done = ebb("resize", vm.qmp_path, "+128M", "--wait", "--timeout", "0.5")
+        assert done.returncode == 1 and b"short: no virtio-mem driver is ready" in done.stdout, done
+        succeeds("resize", vm.qmp_path, "-64M")
+        assert "resize running: no virtio-mem driver" in succeeds("stat", vm.qmp_path)
+
+
+@test
+def ctrl_c_cancels_the_resize_that_is_waited_for():
+    with regrow(params="hold=64M") as vm:
+        vm.expect("^size 0\r\n")
+        succeeds("resize", vm.qmp_path, "192M", "--wait")
+        process = subprocess.Popen([EBB, "resize", vm.qmp_path, "64M", "--wait"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            vm.expect(rf"^hold {64 * MiB}\r\n")
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+        assert process.returncode == 130, (process.returncode, output, errors)
+        assert b"cancelled" in output and not errors, (output, errors)
+        assert vm.job()["state"] == "cancelled" and requested(vm) == 64 * MiB
+
+
+@test
+def resize_cancel():
+    with regrow(params="hold=64M") as vm:
+        vm.expect("^size 0\r\n")
+        fails(1, "resize", vm.qmp_path, "--cancel", words=["no resize is running"])
+        succeeds("resize", vm.qmp_path, "128M", "--wait")
+        succeeds("resize", vm.qmp_path, "64M")
+        waiting = subprocess.Popen([EBB, "resize", vm.qmp_path, "64M", "--wait"],
+                                   stdout=subprocess.PIPE)
+        wait_until(lambda: vm.job()["id"] == 3, 20, "the third job")
+        succeeds("resize", vm.qmp_path, "--cancel")
+        output, _ = waiting.communicate(timeout=20)
+        assert waiting.returncode == 1 and b"cancelled" in output, (waiting.returncode, output)
+
+
+@test
+def progress_is_shown_on_a_terminal():
+    import pty
+    with regrow(params="hold=64M") as vm:
+        vm.expect("^size 0\r\n")
+        succeeds("resize", vm.qmp_path, "192M", "--wait")
+        master, slave = pty.openpty()
+        process = subprocess.Popen([EBB, "resize", vm.qmp_path, "64M", "-w", "-t", "1.5"],
+                                   stdout=slave, stderr=slave)
+        os.close(slave)
+        text = b""
+        while True:
+            try:
+                text += os.read(master, 4096)
+            except OSError:
+                break
+        os.close(master)
+        assert process.wait(20) == 1
+        shown = [line for line in text.split(b"\r") if line.strip()]
+        assert len(shown) > 5 and b"running" in shown[0] and b"short" in shown[-1], shown
+        assert text.count(b"\n") == 1, text
+
+
+# --- pause, resume, reset, powerdown, stop
+
+@test
+def pause_and_resume():
+    with console() as vm:
+        vm.expect("^ready\r\n")
+        succeeds("pause", vm.qmp_path)
+        assert ": paused," in succeeds("stat", vm.qmp_path)
+        vm.send("a")
+        assert not vm.pump(0.3)
+        succeeds("resume", vm.qmp_path)
+        vm.expect("^got 61\r\n")
+        assert ": running," in succeeds("stat", vm.qmp_path)
+
+
+@test
+def reset():
+    with console() as vm:
+        vm.expect("^ready\r\n")
+        succeeds("reset", vm.qmp_path)
+        vm.expect("^ready\r\n")
+        assert "boot number 2," in succeeds("stat", vm.qmp_path)
+
+
+@test
+def powerdown_returns_at_once():
+    with console(params="button=0") as vm:
+        vm.expect("^ready\r\n")
+        succeeds("powerdown", vm.qmp_path)
+        assert vm.process.poll() is None
+    with console() as vm:
+        vm.expect("^ready\r\n")
+        succeeds("powerdown", vm.qmp_path)
+        assert vm.wait() == 0
+
+
+@test
+def stop_waits_for_a_guest_that_listens():
+    with console() as vm:
+        vm.expect("^ready\r\n")
+        succeeds("stop", vm.qmp_path)
+        vm.expect("^power button\r\n")
+        assert vm.wait(5) == 0
+
+
+@test
+def stop_is_hard_on_one_that_does_not():
+    with console(params="button=0") as vm:
+        vm.expect("^ready\r\n")
+        start = time.monotonic()
+        done = ebb("stop", vm.qmp_path, "--timeout", "0.5")
+        assert done.returncode == 0 and b"did not power off in time" in done.stderr, done
+        assert time.monotonic() - start >= 0.5
+        assert vm.wait(5) == 0
+
+
+@test
+def stop_by_force_asks_nobody():
+    for pause in (False, True):
+        with console(*["--paused"] * pause) as vm:
+            if not pause:
+                vm.expect("^ready\r\n")
+            wait_until(lambda path=vm.qmp_path: os.path.exists(path), 20, "control socket")
+            succeeds("stop", "--force", vm.qmp_path)
+            assert vm.wait(5) == 0
+            assert b"power button" not in vm.output
+
+
+@test
+def a_vm_that_does_not_answer_is_reported():
+    with console() as vm:
+        vm.expect("^ready\r\n")
+        vm.signal(signal.SIGSTOP)
+        try:
+            fails(35, "stat", vm.qmp_path, words=["does not answer"])
+        finally:
+            vm.signal(signal.SIGCONT)
+        succeeds("stat", vm.qmp_path)
+
+
+@test
+def output_that_nobody_takes_is_no_success():
+    # A full disk, for example.
+    with console() as vm:
+        vm.expect("^ready\r\n")
+        with open("/dev/full", "wb") as full:
+            for arguments in (("stat", vm.qmp_path), ("stat", vm.qmp_path, "--json"),
+                              ("run", "--help")):
+                done = ebb(*arguments, stdout=full)
+                assert done.returncode != 0 and done.stderr.count(b"\n") == 1, (arguments, done)
+
+
+main()
