@@ -2,7 +2,8 @@
 /*
  * regrow.c - follows requested_size for ever, as a driver does, and prints "size N" when it is
  * there. Plugged memory is written, and verified before it goes, unless touch=0. hold=N refuses to
- * go below N ("hold N" when it stops there). Bytes on the serial port: r releases the hold, q ends.
+ * go below N ("hold N" when it stops there). Bytes on the serial port: r releases the hold, q ends,
+ * i prints "interrupts N", how often a change of the configuration was announced.
  */
 #include "guests/pattern.h"
 #include "guests/vmem.h"
@@ -44,7 +45,7 @@ static void follow(uint64_t target)
 
 int guest_main(void)
 {
-	uint64_t said = UINT64_MAX, said_requested = UINT64_MAX;
+	uint64_t said = UINT64_MAX, said_requested = UINT64_MAX, nr_interrupts = 0;
 
 	hold = cmdline_u64("hold", 0);
 	touch = !cmdline_is("touch", "0");
@@ -55,11 +56,13 @@ int guest_main(void)
 		uint64_t target = requested, start = cpu_tsc();
 		int c = serial_poll();
 
-		virtio_take_interrupt(&vmem.dev);
+		nr_interrupts += !!(virtio_take_interrupt(&vmem.dev) & VIRTIO_MMIO_INT_CONFIG);
 		if (c == 'q')
 			PASS();
 		if (c == 'r')
 			hold = 0;
+		if (c == 'i')
+			print("interrupts %lu\n", nr_interrupts);
 		if (target < hold && target < plugged)
 			target = plugged < hold ? plugged : hold;
 		if (target != plugged) {

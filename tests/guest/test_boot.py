@@ -54,8 +54,9 @@ def two_vcpus_start():
 
 @test
 def four_vcpus_start():
-    with run("smp", "-c", 4) as vm:
+    with run("smp", "-c", 4, "--paused") as vm:
         assert len(vm.qmp.command("query-cpus-fast")) == 4
+        vm.qmp.command("cont")
         vm.expect(r"^4 CPUs")
         passes(vm)
 
@@ -102,6 +103,8 @@ def a_triple_fault_ends_with_33_and_says_where():
         assert code == 33, code
         assert re.search("vCPU 0: triple fault", text), text
         assert re.search(REGISTERS, text), text
+        if "has reset itself" in text:
+            return  # AMD's SVM: the state of the fault is lost, and the report says so
         # UD2, in which the runtime's triple fault ends.
         assert re.search(r"instruction bytes: 0f 0b( [0-9a-f]{2}){13}\n", text), text
 

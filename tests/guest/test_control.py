@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
@@ -63,9 +64,17 @@ def a_paused_vm_does_nothing_and_still_answers():
 def pause_and_resume_a_hundred_times():
     with console("-c", 2) as vm:
         vm.expect("^ready\r\n")
+        # In one write: nothing moves between the first two answers, not even once.
+        request = "".join(json.dumps({"execute": name}) for name in
+                          ("stop", "__org.ebb_stat", "query-status", "__org.ebb_stat", "cont"))
         for _ in range(100):
-            vm.qmp.command("stop")
-            vm.qmp.command("cont")
+            vm.qmp.socket.sendall(request.encode())
+            replies = []
+            while len(replies) < 5:
+                message = vm.qmp.receive()
+                if "event" not in message:
+                    replies.append(message["return"])
+            assert replies[1]["exits"] == replies[3]["exits"], replies
         vm.send("z")
         vm.expect("^got 7a")
 
@@ -171,9 +180,8 @@ def twenty_resets_while_memory_is_plugged():
 def a_reset_that_finds_no_kernel_any_more_ends_the_vm():
     with open(guest("console"), "rb") as f:
         kernel = f.read()
-    folder = os.path.dirname(guest("console"))
-    path = os.path.join(folder, f"gone-{os.getpid()}.elf")
-    with open(path, "wb") as f:
+    handle, path = tempfile.mkstemp(prefix="gone-", suffix=".elf")
+    with os.fdopen(handle, "wb") as f:
         f.write(kernel)
     try:
         vm = Vm("-k", path, "-m", "64M")

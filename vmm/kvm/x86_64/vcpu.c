@@ -19,6 +19,10 @@
 #define EFER_LMA 0x400
 #define RFLAGS_RESERVED 0x2
 
+/* Where a processor starts, and where it is again after a reset. */
+#define RESET_CS_BASE 0xffff0000
+#define RESET_RIP 0xfff0
+
 #define MSR_IA32_MISC_ENABLE 0x1a0
 #define MISC_ENABLE_FAST_STRING 1
 #define MSR_MTRR_DEF_TYPE 0x2ff
@@ -208,6 +212,13 @@ void arch_vcpu_dump(int vcpu_fd, const struct guest_mem *gm, const struct kvm_ru
 			X(s.cr4), X(s.efer), s.cs.selector, X(s.cs.base), s.ss.selector,
 			X(s.gdt.base), s.gdt.limit, X(s.idt.base), s.idt.limit);
 #undef X
+	if (s.cs.base == RESET_CS_BASE && r.rip == RESET_RIP) {
+		/* AMD's SVM leaves nothing of a guest that shut down; KVM resets the vCPU. */
+		if (used >= 0 && (size_t)used < bytes)
+			snprintf(text + used, bytes - (size_t)used,
+				 " none; the vCPU has reset itself, where it was is lost");
+		return;
+	}
 	nr_insn = instruction_bytes(vcpu_fd, gm, run, s.cs.base + r.rip, insn);
 	for (unsigned int i = 0; i < nr_insn && used >= 0 && (size_t)used < bytes; i++)
 		used += snprintf(text + used, bytes - (size_t)used, " %02x", insn[i]);
