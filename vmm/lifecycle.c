@@ -59,6 +59,7 @@ static int watch_signals(struct machine *m)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP); /* the terminal is gone */
 	/* Before any thread exists, so that all of them leave these signals to the loop. */
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return fail(-errno, "sigprocmask");

@@ -30,7 +30,9 @@ static struct power power;
 static void setup(void)
 {
 	nr_interrupts = nr_power_offs = nr_resets = 0;
-	power = (struct power){ .irq = { interrupt, NULL }, .power_off = power_off, .reset = reset };
+	power = (struct power){ .irq = { interrupt, NULL },
+				.power_off = power_off,
+				.reset = reset };
 	power_init(&power);
 }
 

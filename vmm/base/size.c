@@ -28,7 +28,8 @@ static int unit_shift(const char *unit)
 int size_parse(const char *text, uint64_t *bytes)
 {
 	unsigned long long whole;
-	uint64_t fraction = 0, scale = 1, part;
+	uint64_t fraction = 0, scale = 1;
+	unsigned __int128 part;
 	char *rest;
 	int shift;
 
@@ -51,14 +52,13 @@ int size_parse(const char *text, uint64_t *bytes)
 	shift = unit_shift(rest);
 	if (shift < 0 || (shift && whole >> (64 - shift)))
 		return -EINVAL;
-	part = fraction << (shift > 40 ? 40 : shift); /* below 10^6 * 2^40: no overflow */
-	if (shift > 40 && fraction)
-		return -EINVAL;
+	part = (unsigned __int128)fraction << shift;
 	if (part % scale)
 		return -EINVAL;
-	if (((uint64_t)whole << shift) > UINT64_MAX - part / scale)
+	part = part / scale + ((uint64_t)whole << shift);
+	if (part > UINT64_MAX)
 		return -EINVAL;
-	*bytes = ((uint64_t)whole << shift) + part / scale;
+	*bytes = (uint64_t)part;
 	return 0;
 }
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_config.c - what `ebb run` takes, what it makes of it, and what it refuses. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/stderr_text.h"
+#include "vmm/config.h"
+
+static const struct verb verb = { "run", "", "", config_options, NULL };
+static struct config cfg;
+
+/* Parses ARGV and checks the whole. */
+static int take(int argc, const char *const *argv)
+{
+	int r;
+
+	config_init(&cfg);
+	r = options_parse(&verb, argc, (char **)(uintptr_t)argv, &cfg, NULL, 0);
+	return r < 0 ? r : config_check(&cfg);
+}
+
+#define TAKE(...)                                                               \
+	take((int)ARRAY_SIZE(((const char *const[]){ "run", ##__VA_ARGS__ })), \
+	     (const char *const[]){ "run", ##__VA_ARGS__, NULL })
+
+/* Refused, in one line that holds WORD. */
+#define REFUSED(word, ...)                                                            \
+	do {                                                                          \
+		const char *said_;                                                    \
+		int r_;                                                               \
+		stderr_keep();                                                        \
+		r_ = TAKE("-k", "kernel", ##__VA_ARGS__);                             \
+		said_ = stderr_text();                                                \
+		cr_assert_eq(r_, -EINVAL, "%d for " #__VA_ARGS__, r_);                \
+		cr_assert_not_null(strstr(said_, word), "%s", said_);                 \
+		cr_assert_eq(strchr(said_, '\n') - said_ + 1, (long)strlen(said_), "%s", said_); \
+	} while (0)
+
+Test(config, kernel_is_all_that_must_be_given)
+{
+	cr_assert_eq(TAKE("-k", "vmlinux"), 0);
+	cr_assert_str_eq(cfg.kernel, "vmlinux");
+	cr_assert_null(cfg.initrd);
+	cr_assert_str_eq(cfg.cmdline, "");
+	cr_assert_null(cfg.qmp_path);
+	cr_assert_eq(cfg.boot_bytes, 512 * MiB);
+	cr_assert_eq(cfg.nr_cpus, 1);
+	cr_assert_eq(cfg.nr_elastic, 0);
+	cr_assert_not(cfg.no_reboot || cfg.debug_exit || cfg.paused);
+}
+
+Test(config, without_a_kernel_nothing_starts)
+{
+	stderr_keep();
+	cr_expect_eq(TAKE(), -EINVAL);
+	cr_assert_not_null(strstr(stderr_text(), "no kernel"));
+}
+
+Test(config, name_is_made_up_from_the_process_when_none_is_given)
+{
+	char expected[32];
+
+	cr_assert_eq(TAKE("-k", "k"), 0);
+	snprintf(expected, sizeof(expected), "vm-%d", (int)getpid());
+	cr_assert_str_eq(cfg.name, expected);
+	cr_assert_eq(TAKE("-k", "k", "--name", "mine"), 0);
+	cr_assert_str_eq(cfg.name, "mine");
+}
+
+Test(config, every_option_reaches_its_field)
+{
+	cr_assert_eq(TAKE("-k", "k", "-i", "rd", "-p", "quiet a=b", "-m", "2G", "-c", "4", "--qmp",
+			  "/run/q", "--paused", "--no-reboot", "--debug-exit"),
+		     0);
+	cr_assert_str_eq(cfg.initrd, "rd");
+	cr_assert_str_eq(cfg.cmdline, "quiet a=b");
+	cr_assert_eq(cfg.boot_bytes, 2 * GiB);
+	cr_assert_eq(cfg.nr_cpus, 4);
+	cr_assert_str_eq(cfg.qmp_path, "/run/q");
+	cr_assert(cfg.paused && cfg.no_reboot && cfg.debug_exit);
+}
+
+Test(config, boot_memory_within_its_bounds)
+{
+	cr_assert_eq(TAKE("-k", "k", "-m", "2"), 0);
+	cr_assert_eq(cfg.boot_bytes, 2 * MiB);
+	cr_assert_eq(TAKE("-k", "k", "-m", "8388606M"), 0);
+	REFUSED("can't be 0", "-m", "0");
+	REFUSED("multiple of 2 MiB", "-m", "1M");
+	REFUSED("2097153 bytes is not a multiple", "-m", "2097153B");
+	REFUSED("limit of 8 TiB", "-m", "8T");
+	REFUSED("'a lot' is not a size", "-m", "a lot");
+}
+
+Test(config, cpus_within_their_bounds)
+{
+	cr_assert_eq(TAKE("-k", "k", "-c", "1"), 0);
+	cr_assert_eq(cfg.nr_cpus, 1);
+	cr_assert_eq(TAKE("-k", "k", "-c", "64"), 0);
+	cr_assert_eq(cfg.nr_cpus, 64);
+	REFUSED("from 1 to 64", "-c", "0");
+	REFUSED("from 1 to 64", "-c", "65");
+	REFUSED("from 1 to 64", "-c", "-1");
+	REFUSED("from 1 to 64", "-c", "+1");
+	REFUSED("from 1 to 64", "-c", " 1");
+	REFUSED("from 1 to 64", "-c", "1 ");
+	REFUSED("from 1 to 64", "-c", "0x4");
+	REFUSED("from 1 to 64", "-c", "");
+	REFUSED("from 1 to 64", "-c", "4294967297");
+	REFUSED("from 1 to 64", "-c", "18446744073709551617");
+}
+
+Test(config, elastic_memory_has_defaults)
+{
+	cr_assert_eq(TAKE("-k", "k", "-e", "4G"), 0);
+	cr_assert_eq(cfg.nr_elastic, 1);
+	cr_assert_str_eq(cfg.elastic[0].id, "mem0");
+	cr_assert_eq(cfg.elastic[0].bytes, 4 * GiB);
+	cr_assert_eq(cfg.elastic[0].block_bytes, 2 * MiB);
+	cr_assert_eq(cfg.elastic[0].requested_bytes, 0);
+}
+
+Test(config, elastic_memory_takes_its_keys_in_any_order)
+{
+	cr_assert_eq(TAKE("-k", "k", "-e", "4G,id=a_B-9,requested=1G,block=128M"), 0);
+	cr_assert_str_eq(cfg.elastic[0].id, "a_B-9");
+	cr_assert_eq(cfg.elastic[0].block_bytes, 128 * MiB);
+	cr_assert_eq(cfg.elastic[0].requested_bytes, GiB);
+}
+
+Test(config, eight_devices_are_the_most)
+{
+	cr_assert_eq(TAKE("-k", "k", "-e", "1G", "-e", "2G", "-e", "1G", "-e", "1G", "-e", "1G",
+			  "-e", "1G", "-e", "1G", "-e", "1G"),
+		     0);
+	cr_assert_eq(cfg.nr_elastic, 8);
+	cr_assert_str_eq(cfg.elastic[1].id, "mem1");
+	cr_assert_eq(cfg.elastic[1].bytes, 2 * GiB);
+	cr_assert_str_eq(cfg.elastic[7].id, "mem7");
+	REFUSED("at most 8", "-e", "1G", "-e", "1G", "-e", "1G", "-e", "1G", "-e", "1G", "-e", "1G",
+		"-e", "1G", "-e", "1G", "-e", "1G");
+}
+
+Test(config, names_of_devices_differ)
+{
+	REFUSED("two devices of the name mem1", "-e", "1G,id=mem1", "-e", "1G");
+	cr_assert_eq(TAKE("-k", "k", "-e", "1G,id=mem1", "-e", "1G,id=mem0"), 0);
+}
+
+Test(config, block_size_is_a_power_of_two_of_2_mib_at_least)
+{
+	for (uint64_t mib = 1; mib <= 1024; mib++) {
+		char text[64];
+		bool valid = mib >= 2 && !(mib & (mib - 1));
+
+		/* A size that every one of them divides, or the size would be what is refused. */
+		snprintf(text, sizeof(text), "%lluM,block=%lluM", (unsigned long long)(4 * mib),
+			 (unsigned long long)mib);
+		stderr_keep();
+		cr_expect_eq(TAKE("-k", "k", "-e", text), valid ? 0 : -EINVAL, "%s", text);
+		cr_expect_eq(!strstr(stderr_text(), "power of two"), valid, "%s", text);
+	}
+}
+
+Test(config, elastic_memory_that_does_not_add_up_is_refused)
+{
+	REFUSED("size 0", "-e", "0");
+	REFUSED("multiple of the block size 2 MiB", "-e", "3M");
+	REFUSED("multiple of the block size 4 MiB", "-e", "6M,block=4M");
+	REFUSED("requested 2097152 bytes is not a multiple", "-e", "8M,block=4M,requested=2M");
+	REFUSED("above the size", "-e", "8M,requested=10M");
+	REFUSED("limit of 8 TiB", "-e", "8T");
+	cr_assert_eq(TAKE("-k", "k", "-e", "8388606M"), 0);
+	cr_assert_eq(TAKE("-k", "k", "-e", "8M,requested=8M"), 0);
+}
+
+Test(config, elastic_memory_that_can_not_be_read_is_refused)
+{
+	REFUSED("is not a size", "-e", "");
+	REFUSED("is not a size", "-e", ",");
+	REFUSED("is not a size", "-e", "block=2M");
+	REFUSED("is not a size", "-e", "1G,block=");
+	REFUSED("is not a size", "-e", "1G,requested=-2M");
+	REFUSED("not KEY=VALUE", "-e", "1G,block");
+	REFUSED("unknown key 'size'", "-e", "1G,size=2G");
+	REFUSED("unknown key ''", "-e", "1G,=2G");
+	REFUSED("id ''", "-e", "1G,id=");
+	REFUSED("id 'a b'", "-e", "1G,id=a b");
+	REFUSED("id '../x'", "-e", "1G,id=../x");
+	REFUSED("at most 31", "-e", "1G,id=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+	cr_assert_eq(TAKE("-k", "k", "-e", "1G,id=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), 0);
+}
+
+Test(config, bad_names_and_levels_are_refused)
+{
+	REFUSED("VM name", "-n", "a/b");
+	REFUSED("VM name", "-n", "");
+	REFUSED("'loud'", "--loglevel", "loud");
+	cr_assert_eq(TAKE("-k", "k", "--loglevel", "debug"), 0);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_options.c - a command line as a table: every spelling of an option, and none besides. */
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/stderr_text.h"
+#include "vmm/base/clock.h"
+#include "vmm/options.h"
+
+#define MAX_SET 8
+
+/* What was set, in order. */
+struct target {
+	unsigned int nr;
+	struct {
+		char option;
+		const char *value;
+	} set[MAX_SET];
+};
+
+static int note(void *target, char option, const char *value)
+{
+	struct target *t = target;
+
+	cr_assert_lt(t->nr, MAX_SET);
+	t->set[t->nr].option = option;
+	t->set[t->nr++].value = value;
+	return 0;
+}
+
+static int set_size(void *target, const char *value) { return note(target, 's', value); }
+static int set_quiet(void *target, const char *value) { return note(target, 'q', value); }
+static int set_long(void *target, const char *value) { return note(target, 'l', value); }
+static int set_never(void *target, const char *value)
+{
+	(void)target, (void)value;
+	return -EDOM;
+}
+
+static const struct option_row rows[] = {
+	{ "size", 's', "SIZE", "how large\nin all", set_size },
+	{ "quiet", 'q', NULL, "say nothing", set_quiet },
+	{ "a-rather-long-option-name", 0, "ARGUMENT", "on a line of its own", set_long },
+	{ "never", 'n', NULL, "refused", set_never },
+	{ 0 }
+};
+static const struct verb verb = { "try", "WORD... [OPTION...]", "try things", rows, NULL };
+
+static struct target target;
+static const char *words[4];
+
+static int parse(int argc, const char *const *argv, int max)
+{
+	target = (struct target){ 0 };
+	memset(words, 0, sizeof(words));
+	return options_parse(&verb, argc, (char **)(uintptr_t)argv, &target, words, max);
+}
+
+#define PARSE(max, ...)                                                             \
+	parse((int)ARRAY_SIZE(((const char *const[]){ "try", ##__VA_ARGS__ })),     \
+	      (const char *const[]){ "try", ##__VA_ARGS__, NULL }, max)
+
+static void one_set(char option, const char *value)
+{
+	cr_assert_eq(target.nr, 1);
+	cr_assert_eq(target.set[0].option, option);
+	if (value)
+		cr_assert_str_eq(target.set[0].value, value);
+	else
+		cr_assert_null(target.set[0].value);
+}
+
+/* The parse failed with R and said all of TEXT, in one line. */
+#define REFUSED(text, parsed)                                         \
+	do {                                                          \
+		const char *said_;                                    \
+		int r_;                                               \
+		stderr_keep();                                        \
+		r_ = (parsed);                                        \
+		said_ = stderr_text();                                \
+		cr_assert_eq(r_, -EINVAL, "%d", r_);                  \
+		cr_assert_str_eq(said_, "ebb: error: try: " text "\n"); \
+	} while (0)
+
+Test(options, nothing_is_nothing)
+{
+	cr_assert_eq(PARSE(4), 0);
+	cr_assert_eq(target.nr, 0);
+}
+
+Test(options, words_are_kept_in_order)
+{
+	cr_assert_eq(PARSE(4, "one", "two", ""), 3);
+	cr_assert_str_eq(words[0], "one");
+	cr_assert_str_eq(words[1], "two");
+	cr_assert_str_eq(words[2], "");
+}
+
+Test(options, value_of_an_option_in_every_spelling)
+{
+	cr_assert_eq(PARSE(0, "--size", "5"), 0);
+	one_set('s', "5");
+	cr_assert_eq(PARSE(0, "--size=5"), 0);
+	one_set('s', "5");
+	cr_assert_eq(PARSE(0, "-s", "5"), 0);
+	one_set('s', "5");
+	cr_assert_eq(PARSE(0, "-s5"), 0);
+	one_set('s', "5");
+	cr_assert_eq(PARSE(0, "--size="), 0);
+	one_set('s', "");
+	cr_assert_eq(PARSE(0, "--size=a=b"), 0);
+	one_set('s', "a=b");
+}
+
+Test(options, value_may_look_like_an_option)
+{
+	cr_assert_eq(PARSE(0, "--size", "--quiet"), 0);
+	one_set('s', "--quiet");
+	cr_assert_eq(PARSE(0, "-s", "--help"), 0);
+	one_set('s', "--help");
+}
+
+Test(options, option_without_a_value)
+{
+	cr_assert_eq(PARSE(0, "--quiet"), 0);
+	one_set('q', NULL);
+	cr_assert_eq(PARSE(0, "-q"), 0);
+	one_set('q', NULL);
+}
+
+Test(options, options_and_words_in_any_order)
+{
+	cr_assert_eq(PARSE(4, "-q", "one", "--size=1", "two", "-s", "2"), 2);
+	cr_assert_eq(target.nr, 3);
+	cr_assert_str_eq(target.set[2].value, "2");
+	cr_assert_str_eq(words[1], "two");
+}
+
+Test(options, everything_after_two_dashes_is_a_word)
+{
+	cr_assert_eq(PARSE(4, "-q", "--", "--size", "--", "-h"), 3);
+	cr_assert_eq(target.nr, 1);
+	cr_assert_str_eq(words[0], "--size");
+	cr_assert_str_eq(words[1], "--");
+	cr_assert_str_eq(words[2], "-h");
+}
+
+Test(options, negative_number_and_single_dash_are_words)
+{
+	cr_assert_eq(PARSE(4, "vm", "-1G", "-"), 3);
+	cr_assert_str_eq(words[1], "-1G");
+	cr_assert_str_eq(words[2], "-");
+}
+
+Test(options, unknown_option_is_refused_by_name)
+{
+	REFUSED("unknown option --frob; see ebb try --help", PARSE(4, "--frob"));
+	REFUSED("unknown option --siz; see ebb try --help", PARSE(4, "--siz", "1"));
+	REFUSED("unknown option --sizes; see ebb try --help", PARSE(4, "--sizes", "1"));
+	REFUSED("unknown option -S; see ebb try --help", PARSE(4, "-S", "1"));
+	REFUSED("unknown option --=1; see ebb try --help", PARSE(4, "--=1"));
+}
+
+Test(options, missing_and_unwanted_values_are_refused)
+{
+	REFUSED("--size needs SIZE", PARSE(4, "--size"));
+	REFUSED("--size needs SIZE", PARSE(4, "one", "-s"));
+	REFUSED("--quiet takes no value", PARSE(4, "--quiet=yes"));
+	REFUSED("--quiet takes no value", PARSE(4, "-qs"));
+}
+
+Test(options, word_too_many_is_refused)
+{
+	REFUSED("one word too many: 'two'; see ebb try --help", PARSE(1, "one", "two"));
+	REFUSED("one word too many: 'one'; see ebb try --help", PARSE(0, "one"));
+}
+
+Test(options, error_of_an_option_ends_the_parse)
+{
+	cr_assert_eq(PARSE(0, "-q", "--never", "--size=1"), -EDOM);
+	cr_assert_eq(target.nr, 1);
+}
+
+Test(options, table_may_be_absent)
+{
+	static const struct verb bare = { "try", "", "", NULL, NULL };
+	const char *argv[] = { "try", "--size", NULL };
+
+	stderr_keep();
+	cr_expect_eq(options_parse(&bare, 2, (char **)(uintptr_t)argv, NULL, NULL, 0), -EINVAL);
+	cr_assert_str_eq(stderr_text(), "ebb: error: try: unknown option --size; see ebb try "
+					"--help\n");
+}
+
+Test(options, help_shows_the_table, .init = cr_redirect_stdout)
+{
+	cr_assert_eq(PARSE(4, "one", "--help", "--frob"), OPTIONS_HELP);
+	fflush(stdout);
+	cr_assert_stdout_eq_str(
+		"Usage: ebb try WORD... [OPTION...]\n\ntry things\n\nOptions:\n"
+		"  -s, --size SIZE          how large\n"
+		"                           in all\n"
+		"  -q, --quiet              say nothing\n"
+		"      --a-rather-long-option-name ARGUMENT\n"
+		"                           on a line of its own\n"
+		"  -n, --never              refused\n"
+		"  -h, --help               this text\n");
+}
+
+Test(options, letter_asks_for_help_too, .init = cr_redirect_stdout)
+{
+	cr_assert_eq(PARSE(4, "-h"), OPTIONS_HELP);
+	fflush(stdout);
+}
+
+static void seconds(const char *text, uint64_t ns)
+{
+	uint64_t got = 77;
+
+	cr_assert_eq(options_seconds(text, &got), 0, "'%s'", text);
+	cr_assert_eq(got, ns, "'%s': %llu", text, (unsigned long long)got);
+}
+
+Test(options, seconds_with_and_without_a_fraction)
+{
+	seconds("0", 0);
+	seconds("1", NS_PER_S);
+	seconds("2.5", 5 * NS_PER_S / 2);
+	seconds(".25", NS_PER_S / 4);
+	seconds("1e3", 1000 * NS_PER_S);
+	seconds("1000000000", 1000000000 * NS_PER_S);
+}
+
+Test(options, what_is_no_number_of_seconds_is_refused)
+{
+	static const char *const texts[] = { "",    "x",   "1s",  "1 ",   "-1",       "-0.1",
+					     "inf", "nan", "1,5", "1e10", "1000000001" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		uint64_t got = 77;
+
+		cr_assert_eq(options_seconds(texts[i], &got), -EINVAL, "'%s'", texts[i]);
+		cr_assert_eq(got, 77);
+	}
+}
