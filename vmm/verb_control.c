@@ -123,8 +123,9 @@ static int stop_run(const struct verb *verb, int argc, char **argv)
 
 const struct verb verb_stop = {
 	"stop", "VM [OPTION...]",
-	"press the power button, wait until the VM has ended, and stop it hard if it does not\n"
+	"power a VM off and wait for its end\n"
 	"\n"
-	"A paused VM, or a guest that does not listen to its power button, needs --force.",
+	"Presses the power button and waits; a VM that has not ended in time is stopped hard. A\n"
+	"paused VM, or a guest that does not listen to its power button, needs --force.",
 	stop_options, stop_run
 };

@@ -227,8 +227,10 @@ static int run(const struct verb *verb, int argc, char **argv)
 
 const struct verb verb_resize = {
 	"resize", "VM SIZE [OPTION...]",
-	"change the memory of a guest: SIZE is what it shall have in all, boot memory included;\n"
-	"+SIZE and -SIZE add to and take from what was asked for last\n"
+	"change the memory of a guest\n"
+	"\n"
+	"SIZE is what it shall have in all, boot memory included; +SIZE and -SIZE add to and take\n"
+	"from what was asked for last.\n"
 	"\n"
 	"Exit code with --wait: 0 reached, 1 the job ended short or cancelled, 130 after Ctrl-c;\n"
 	"35 when the size or the VM is wrong.",

@@ -6,7 +6,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
-#include "vmm/control/vm_path.h"
+#include "vmm/control/vm_socket.h"
 #include "vmm/machine.h"
 #include "vmm/verbs.h"
 
@@ -22,15 +22,25 @@ static int list_run(const struct verb *verb, int argc, char **argv)
 		return 0;
 	if (r < 0 || vm_list(&entries, &nr))
 		return EXIT_BAD_ARGUMENTS;
-	for (size_t i = 0; i < nr; i++)
-		printf("%-24s %s\n", entries[i].name,
-		       entries[i].is_live ? "live" : "dead (its socket is left)");
+	for (size_t i = 0; i < nr; i++) {
+		char path[VM_PATH_SIZE];
+
+		if (entries[i].is_live)
+			puts(entries[i].name);
+		else if (!vm_path(path, entries[i].name) && !vm_socket_prune(path))
+			log_info("%s: left by a VM that died, removed", path);
+	}
 	free(entries);
 	return 0;
 }
 
-const struct verb verb_list = { "list", "", "list the VMs that have a name here", no_options,
-				list_run };
+const struct verb verb_list = {
+	"list", "",
+	"list the VMs that run under a name\n"
+	"\n"
+	"What a VM that was killed has left of its name is removed.",
+	no_options, list_run
+};
 
 struct stat_options {
 	bool json;
@@ -123,8 +133,8 @@ static int stat_run(const struct verb *verb, int argc, char **argv)
 
 const struct verb verb_stat = {
 	"stat", "VM [OPTION...]",
-	"show the memory of a VM: what was asked for, what is plugged, what the host has given\n"
+	"show the memory of a VM\n"
 	"\n"
-	"`resident` is the host's own count of the memory behind each region.",
+	"For each region what was asked for, what is plugged and what the host has given: `resident` is\nthe host's own count of the memory behind it.",
 	stat_options, stat_run
 };

@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EBB = f"{ROOT}/build/ebb"
@@ -15,6 +16,9 @@ RUNS = int(os.environ.get("BENCH_RUNS", "15"))
 LOG = f"{ROOT}/build/bench.log"
 
 sys.path.insert(0, f"{ROOT}/tests/lib")
+# VMs that a row stops in the middle leave their sockets here, not among the user's.
+RUN_DIR = tempfile.TemporaryDirectory(prefix="ebb-bench-")  # pylint: disable=consider-using-with
+os.environ["EBB_RUN_DIR"] = RUN_DIR.name
 
 
 class Skip(Exception):

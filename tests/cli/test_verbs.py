@@ -104,7 +104,7 @@ def a_verb_needs_its_vm():
 # --- list and stat
 
 @test
-def list_tells_the_living_from_the_dead():
+def list_shows_the_living_and_removes_what_the_dead_have_left():
     folder = tempfile.mkdtemp(prefix="ebb-test-")
     env = {**os.environ, "EBB_RUN_DIR": folder}
     running = []
@@ -120,13 +120,14 @@ def list_tells_the_living_from_the_dead():
             pass
         running[1].kill()
         running[1].wait()
-        lines = succeeds("list", env=env).splitlines()
-        assert [line.split()[:2] for line in lines] == [["dead", "dead"], ["live", "live"]], lines
+        fails(35, "stat", "dead", env=env, words=["dead"])
+        assert succeeds("list", env=env) == "live\n"
+        assert sorted(os.listdir(folder)) == ["live.sock", "notes.txt"]
         fails(35, "stat", "dead", env=env, words=["dead"])
         assert succeeds("stat", "live", env=env).startswith("live: running")
         assert ebb("stop", "--force", "live", env=env).returncode == 0
         assert running[0].wait(20) == 0
-        assert succeeds("list", env=env).split()[0] == "dead"
+        assert succeeds("list", env=env) == ""
     finally:
         for process in running:
             process.kill()

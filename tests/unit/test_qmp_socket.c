@@ -327,3 +327,24 @@ Test(qmp_socket, inherited_descriptor_that_is_no_stream_socket_is_refused)
 	cr_expect_eq(close(datagram), 0);
 	loop_free(loop);
 }
+
+Test(qmp_socket, pruning_removes_what_a_dead_vm_left_and_nothing_else)
+{
+	struct vm_socket live;
+	char other[VM_PATH_SIZE];
+
+	leave_stale(path);
+	cr_expect_eq(vm_socket_prune(path), 0);
+	cr_expect_eq(access(path, F_OK), -1);
+	cr_expect_eq(vm_socket_prune(path), 0, "nothing there is no error");
+
+	cr_assert_eq(vm_socket_listen(&live, path), 0);
+	cr_expect_eq(vm_socket_prune(path), 0);
+	cr_expect_eq(access(path, F_OK), 0, "a live one stays");
+	vm_socket_close(&live);
+
+	cr_assert_eq(vm_path(other, "file"), 0);
+	cr_expect_eq(close(open(other, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+	cr_expect_eq(vm_socket_prune(other), 0);
+	cr_expect_eq(unlink(other), 0, "no socket: it stays");
+}

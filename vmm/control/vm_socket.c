@@ -193,6 +193,26 @@ int vm_socket_listen(struct vm_socket *s, const char *path)
 	return 0;
 }
 
+int vm_socket_prune(const char *path)
+{
+	char dir[VM_PATH_SIZE];
+	auto_close int lock = -1;
+	struct stat st;
+	int fd, r;
+
+	parent_of(path, dir);
+	/* A VM that starts holds the lock between bind and listen, when it looks dead. */
+	r = lock_directory(dir, &lock);
+	if (r)
+		return r;
+	r = vm_socket_connect(path, 0, &fd);
+	if (!r)
+		close(fd);
+	if (r != -ECONNREFUSED || lstat(path, &st) || !S_ISSOCK(st.st_mode))
+		return 0;
+	return unlink(path) && errno != ENOENT ? fail(-errno, "remove %s", path) : 0;
+}
+
 void vm_socket_close(struct vm_socket *s)
 {
 	struct stat st;

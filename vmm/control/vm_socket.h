@@ -31,6 +31,8 @@ void vm_socket_close(struct vm_socket *socket);
  * Not logged.
  */
 int must_check vm_socket_connect(const char *path, uint64_t until_ns, int *fd);
+/* Removes the socket at PATH if a VM that died has left it; no effect on any other file. */
+int must_check vm_socket_prune(const char *path);
 /* Does somebody serve it? */
 bool vm_socket_is_live(const char *path);
 
