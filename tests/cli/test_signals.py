@@ -28,7 +28,7 @@ def the_first_sigterm_is_the_power_button():
 
 @test
 def the_second_sigterm_ends_the_vm():
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         with console(params="button=0") as vm:
             vm.expect("^ready\r\n")
             vm.signal(number)
