@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
@@ -98,10 +99,34 @@ static const char *first_explanation(struct json_object *list)
 	return "";
 }
 
-/* On a terminal the line is written over, in a file each change is a line. */
+/* "deadline in 12 s", of the job that has the least time left; "" when none has a deadline. */
+static const char *deadline_text(struct json_object *list, char text[48])
+{
+	uint64_t least = UINT64_MAX;
+
+	*text = 0;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *job = json_object_array_get_idx(list, i);
+
+		if (!strcmp(qmp_get_str(job, "state", ""), "running"))
+			least = min_u64(least, qmp_get_u64(job, "left-ms", UINT64_MAX));
+	}
+	if (least != UINT64_MAX)
+		snprintf(text, 48, ", deadline in %llu s", (unsigned long long)(least + 999) / 1000);
+	return text;
+}
+
+static size_t terminal_columns(void)
+{
+	struct winsize w;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || w.ws_col < 20 ? 80 : w.ws_col;
+}
+
+/* On a terminal one line is written over and over; elsewhere the last one says it all. */
 static void show_progress(struct json_object *list, bool last)
 {
-	char size[SIZE_TEXT_BYTES], target[SIZE_TEXT_BYTES];
+	char line[512], size[SIZE_TEXT_BYTES], target[SIZE_TEXT_BYTES], left[48];
 	const char *state = any_in_state(list, "running")   ? "running" :
 			    any_in_state(list, "short")	    ? "short" :
 			    any_in_state(list, "cancelled") ? "cancelled" : "done";
@@ -110,9 +135,12 @@ static void show_progress(struct json_object *list, bool last)
 
 	if (!tty && !last)
 		return;
-	printf("%s%s of %s elastic, %s%s%s%s", tty ? "\r\033[K" : "",
-	       size_format(sum(list, "size"), size), size_format(sum(list, "target"), target),
-	       state, *why ? ": " : "", why, last ? "\n" : "");
+	snprintf(line, sizeof(line), "elastic memory %s, target %s: %s%s%s%s",
+		 size_format(sum(list, "size"), size), size_format(sum(list, "target"), target),
+		 state, deadline_text(list, left), *why ? ": " : "", why);
+	if (!last) /* a line that wraps could not be written over */
+		line[min_u64(terminal_columns() - 1, sizeof(line) - 1)] = 0;
+	printf("%s%s%s", tty ? "\r\033[K" : "", line, last ? "\n" : "");
 	fflush(stdout);
 }
 

@@ -166,10 +166,10 @@ def resize_is_the_size_of_the_whole_guest():
     with regrow() as vm:
         vm.expect("^size 0\r\n")
         text = succeeds("resize", vm.qmp_path, "192M", "--wait")
-        assert text == "128 MiB of 128 MiB elastic, done\n", text
+        assert text == "elastic memory 128 MiB, target 128 MiB: done\n", text
         vm.expect(rf"^size {128 * MiB}\r\n")
         assert abs(vm.resident() - 128 * MiB) <= 2 * MiB
-        assert succeeds("resize", vm.qmp_path, "64M", "-w") == "0 B of 0 B elastic, done\n"
+        assert succeeds("resize", vm.qmp_path, "64M", "-w") == "elastic memory 0 B, target 0 B: done\n"
         assert vm.resident() <= 2 * MiB
 
 
@@ -219,7 +219,7 @@ def resize_that_ends_short_says_why_and_exits_with_1():
         succeeds("resize", vm.qmp_path, "192M", "--wait")
         done = ebb("resize", vm.qmp_path, "64M", "--wait", "--timeout", "2.5")
         assert done.returncode == 1, done
-        assert re.fullmatch(rb"64 MiB of 0 B elastic, short: the guest stopped after 64 MiB, "
+        assert re.fullmatch(rb"elastic memory 64 MiB, target 0 B: short: the guest stopped after 64 MiB, "
                             rb"64 MiB short: .*\n", done.stdout), done
 
 
