@@ -4,6 +4,7 @@
 # make demo            boot a stock Debian kernel, grow it by 1 GiB and shrink it again
 # make check           every test; the last line counts them
 # make bench           ratios against peers, a table and build/bench.json
+# make soak            minutes of random resizes, pauses and reboots of a stock kernel
 # make SAN=address,undefined | SAN=thread | COV=1 | CC=clang | V=1    variants, in build/<variant>/
 
 ARCH    ?= $(shell uname -m)
@@ -121,6 +122,13 @@ bench: setup
 	$(SUBMAKE) all helpers guests
 	$(Q)tests/bench/run
 
+# A stock kernel under random resizes, cancels, pauses and reboots (SOAK_SECONDS, SOAK_SEED).
+soak: setup
+	$(SUBMAKE) all helpers
+	$(SUBMAKE) SAN=address,undefined all
+	$(Q)env $$(tests/linux/prepare) EBB=build/$(ARCH)-cc-address-undefined/ebb EBB_TEST_SLOW=3 \
+		tests/rig/rig --env SOAK_SECONDS --env SOAK_SEED -- /usr/bin/python3 -B tests/linux/soak.py
+
 # Coverage of the unit tests and the bare-metal guests, as a table per file.
 coverage: setup
 	$(SUBMAKE) COV=1 all unit
@@ -138,5 +146,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check coverage \
-        demo bench install sizes clean
+        demo bench soak install sizes clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
