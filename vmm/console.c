@@ -35,7 +35,7 @@ struct console {
 	bool out_watched;   /* waiting for room */
 	bool out_pollable;  /* false for a regular file: always writable */
 	bool out_closed;
-	int wake_fd;	    /* a vCPU thread has put output into an empty buffer */
+	int wake_fd;	    /* a vCPU thread has put output, or made room for input */
 	size_t start, used; /* ring */
 	uint8_t buffer[BUFFER_BYTES];
 };
@@ -92,15 +92,6 @@ static void on_output_room(void *ctx, uint32_t events)
 	if (events & (EPOLLERR | EPOLLHUP))
 		c->out_closed = true; /* nobody reads any more */
 	flush(c);
-}
-
-static void on_wake(void *ctx, uint32_t events)
-{
-	struct console *c = ctx;
-
-	(void)events;
-	if (event_taken(c->wake_fd))
-		flush(c);
 }
 
 static void put(void *ctx, uint8_t byte)
@@ -189,11 +180,16 @@ static void can_receive(void *ctx)
 		event_raise(&c->wake_fd);
 }
 
-static void on_wake_all(void *ctx, uint32_t events)
+static void on_wake(void *ctx, uint32_t events)
 {
-	on_wake(ctx, events);
-	if (serial_room(((struct console *)ctx)->serial))
-		watch_input(ctx);
+	struct console *c = ctx;
+
+	(void)events;
+	if (!event_taken(c->wake_fd))
+		return;
+	flush(c);
+	if (serial_room(c->serial))
+		watch_input(c);
 }
 
 /* A description of our own, so that O_NONBLOCK does not reach the shell that shares ours. */
@@ -230,7 +226,7 @@ int console_new(struct console **out, struct loop *loop, struct serial *serial,
 		return r;
 	}
 	open_output(c);
-	r = loop_add(loop, c->wake_fd, EPOLLIN, on_wake_all, c);
+	r = loop_add(loop, c->wake_fd, EPOLLIN, on_wake, c);
 	if (r) {
 		console_free(c);
 		return r;

@@ -42,9 +42,9 @@ static uint64_t end_of_memory(const struct machine *m)
 	return end;
 }
 
-static int add_elastic_memory(struct machine *m, const struct config_elastic *cfg,
-			      unsigned int phys_bits)
+static int add_elastic_memory(struct machine *m, const struct config_elastic *cfg)
 {
+	unsigned int phys_bits = kvm_phys_bits(&m->kvm);
 	struct machine_elastic *e = &m->elastic[m->nr_elastic++];
 	char name[64], a[SIZE_TEXT_BYTES];
 	int r;
@@ -69,12 +69,10 @@ static int add_elastic_memory(struct machine *m, const struct config_elastic *cf
 
 static int add_memory(struct machine *m)
 {
-	/* Asking takes a while; who has no elastic memory need not know. */
-	unsigned int phys_bits = m->cfg->nr_elastic ? kvm_phys_bits(&m->kvm) : 0;
 	int r = add_boot_memory(m);
 
 	for (unsigned int i = 0; i < m->cfg->nr_elastic && !r; i++)
-		r = add_elastic_memory(m, &m->cfg->elastic[i], phys_bits);
+		r = add_elastic_memory(m, &m->cfg->elastic[i]);
 	gm_freeze(&m->gm);
 	return r;
 }
@@ -100,13 +98,13 @@ static int add_virtio(struct machine *m, struct virtio_dev *dev)
 {
 	struct machine_slot *s = &m->slots[m->nr_slots];
 	struct irq_line irq = { event_raise, &s->irq_fd };
+	uint64_t base;
 	int r;
 
 	if (m->nr_slots == PLATFORM_MAX_VIRTIO)
 		return fail_usage("%s: at most %d virtio devices", dev->ops->name,
 				  PLATFORM_MAX_VIRTIO);
-	s->machine = m;
-	s->index = m->nr_slots++;
+	base = platform_virtio_base(m->nr_slots++);
 	r = event_new(&s->irq_fd);
 	for (unsigned int q = 0; q < dev->ops->nr_queues && !r; q++) {
 		s->kick[q] = (struct machine_kick){ s, q };
@@ -117,8 +115,7 @@ static int add_virtio(struct machine *m, struct virtio_dev *dev)
 	if (r)
 		return r;
 	virtio_mmio_init(&s->mmio, dev, irq, trapped_kick, s);
-	return bus_add(&m->mmio, platform_virtio_base(s->index),
-		       VIRTIO_MMIO_BYTES, virtio_mmio_access, &s->mmio);
+	return bus_add(&m->mmio, base, VIRTIO_MMIO_BYTES, virtio_mmio_access, &s->mmio);
 }
 
 static int add_vmem(struct machine *m, unsigned int i)
@@ -311,12 +308,6 @@ int machine_new(struct machine **out, const struct config *cfg)
 	return 0;
 }
 
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
-
 void machine_free(struct machine *m)
 {
 	if (!m)
@@ -331,19 +322,19 @@ void machine_free(struct machine *m)
 		loop_unlock(m->loop);
 	}
 	for (unsigned int i = 0; i < m->nr_slots; i++) {
-		close_fd(m->slots[i].irq_fd);
+		auto_close_fn(&m->slots[i].irq_fd);
 		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
-			close_fd(m->slots[i].kick_fd[q]);
+			auto_close_fn(&m->slots[i].kick_fd[q]);
 	}
 	for (unsigned int i = 0; i < m->nr_elastic; i++) {
 		ram_destroy(&m->elastic[i].ram);
 		blocks_destroy(&m->elastic[i].blocks);
 	}
 	ram_destroy(&m->boot_ram);
-	close_fd(m->serial_irq_fd);
-	close_fd(m->power_irq_fd);
-	close_fd(m->signal_fd);
-	close_fd(m->request_fd);
+	auto_close_fn(&m->serial_irq_fd);
+	auto_close_fn(&m->power_irq_fd);
+	auto_close_fn(&m->signal_fd);
+	auto_close_fn(&m->request_fd);
 	loop_free(m->loop);
 	kvm_close(&m->kvm);
 	free(m);

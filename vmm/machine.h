@@ -50,9 +50,7 @@ enum machine_request {
 
 /* One virtio-mmio device with its eventfds. */
 struct machine_slot {
-	struct machine *machine;
 	struct virtio_mmio mmio;
-	unsigned int index;
 	int irq_fd;
 	int kick_fd[VIRTIO_MAX_QUEUES];
 	struct machine_kick {

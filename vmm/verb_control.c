@@ -8,8 +8,6 @@
 
 #define STOP_TIMEOUT_NS (30 * NS_PER_S)
 
-static const struct option_row no_options[] = { { 0 } };
-
 /* `ebb VERB VM`: sends COMMAND. The exit code. */
 static int send_command(const struct verb *verb, int argc, char **argv, const char *command)
 {
@@ -44,12 +42,12 @@ static int powerdown_run(const struct verb *verb, int argc, char **argv)
 	return send_command(verb, argc, argv, "system_powerdown");
 }
 
-const struct verb verb_pause = { "pause", "VM", "pause all vCPUs", no_options, pause_run };
-const struct verb verb_resume = { "resume", "VM", "let paused vCPUs go on", no_options,
+const struct verb verb_pause = { "pause", "VM", "pause all vCPUs", NULL, pause_run };
+const struct verb verb_resume = { "resume", "VM", "let paused vCPUs go on", NULL,
 				  resume_run };
-const struct verb verb_reset = { "reset", "VM", "reset the machine", no_options, reset_run };
+const struct verb verb_reset = { "reset", "VM", "reset the machine", NULL, reset_run };
 const struct verb verb_powerdown = { "powerdown", "VM", "press the power button and return",
-				     no_options, powerdown_run };
+				     NULL, powerdown_run };
 
 struct stop_options {
 	bool force;

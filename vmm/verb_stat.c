@@ -10,8 +10,6 @@
 #include "vmm/machine.h"
 #include "vmm/verbs.h"
 
-static const struct option_row no_options[] = { { 0 } };
-
 static int list_run(const struct verb *verb, int argc, char **argv)
 {
 	struct vm_entry *entries;
@@ -39,7 +37,7 @@ const struct verb verb_list = {
 	"list the VMs that run under a name\n"
 	"\n"
 	"What a VM that was killed has left of its name is removed.",
-	no_options, list_run
+	NULL, list_run
 };
 
 struct stat_options {

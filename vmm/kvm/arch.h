@@ -6,7 +6,6 @@
 #include "vmm/base/types.h"
 #include "vmm/kvm/vcpu.h"
 
-struct kvm;
 struct kvm_run;
 struct vm;
 
@@ -14,9 +13,9 @@ struct vm;
 int must_check arch_vm_init(struct vm *vm);
 /* Right after KVM_CREATE_IRQCHIP: GSI n leads to pin n. */
 int must_check arch_vm_route_irqs(struct vm *vm);
-/* What all vCPUs of a VM have in common; asking KVM for it takes long, so it is done once. */
+/* What all vCPUs have in common, as the KVM of KVM_FD can give it. */
 struct arch_model;
-int must_check arch_model_new(struct arch_model **out, const struct kvm *kvm);
+int must_check arch_model_new(struct arch_model **out, int kvm_fd);
 void arch_model_free(struct arch_model *model);
 /* CPU number ID of NR; before its first run. */
 int must_check arch_vcpu_init(struct arch_model *model, int vcpu_fd, unsigned int id,
@@ -28,6 +27,6 @@ bool arch_vcpu_exit(const struct vcpu_env *env, struct kvm_run *run);
 /* Registers and the bytes at the instruction pointer, as lines for a person. */
 void arch_vcpu_dump(int vcpu_fd, const struct guest_mem *gm, const struct kvm_run *run, char *text,
 		    size_t bytes);
-unsigned int arch_phys_bits(const struct kvm *kvm);
+unsigned int arch_phys_bits(const struct arch_model *model);
 
 #endif

@@ -23,13 +23,6 @@ static const struct {
 	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
 };
 
-int kvm_extension(const struct kvm *kvm, unsigned int capability)
-{
-	int r = ioctl(kvm->fd, KVM_CHECK_EXTENSION, capability);
-
-	return r < 0 ? 0 : r;
-}
-
 static int open_failed(int error)
 {
 	switch (error) {
@@ -52,7 +45,8 @@ static int open_failed(int error)
 int kvm_open(struct kvm *kvm)
 {
 	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	int version, run_bytes, max_vcpus;
+	struct arch_model *model;
+	int version, run_bytes, max_vcpus, r;
 
 	if (fd < 0)
 		return open_failed(errno);
@@ -76,20 +70,26 @@ int kvm_open(struct kvm *kvm)
 	if (run_bytes < 0)
 		return fail(-errno, "KVM_GET_VCPU_MMAP_SIZE");
 	max_vcpus = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	r = arch_model_new(&model, fd);
+	if (r)
+		return r;
 	*kvm = (struct kvm){ .fd = take_fd(&fd),
 			     .run_bytes = (size_t)run_bytes,
-			     .max_vcpus = max_vcpus > 0 ? (unsigned int)max_vcpus : 1 };
+			     .max_vcpus = max_vcpus > 0 ? (unsigned int)max_vcpus : 1,
+			     .model = model };
 	return 0;
 }
 
 void kvm_close(struct kvm *kvm)
 {
-	if (kvm->run_bytes)
+	if (kvm->run_bytes) {
+		arch_model_free(kvm->model);
 		close(kvm->fd);
+	}
 	*kvm = (struct kvm){ .fd = -1 };
 }
 
-unsigned int kvm_phys_bits(const struct kvm *kvm) { return arch_phys_bits(kvm); }
+unsigned int kvm_phys_bits(const struct kvm *kvm) { return arch_phys_bits(kvm->model); }
 
 int vm_create(struct vm *vm, const struct kvm *kvm)
 {

@@ -11,10 +11,13 @@
 #include "vmm/base/types.h"
 #include "vmm/memory/ram.h"
 
+struct arch_model;
+
 struct kvm {
 	int fd;
 	size_t run_bytes;     /* of a vCPU's shared page */
 	unsigned int max_vcpus;
+	struct arch_model *model; /* what its vCPUs can be; asked for once, it takes long */
 };
 
 /*
@@ -23,8 +26,6 @@ struct kvm {
  */
 int must_check kvm_open(struct kvm *kvm);
 void kvm_close(struct kvm *kvm);
-/* The value of KVM_CHECK_EXTENSION, 0 when unknown. */
-int kvm_extension(const struct kvm *kvm, unsigned int capability);
 /* The width of guest-physical addresses. */
 unsigned int kvm_phys_bits(const struct kvm *kvm);
 

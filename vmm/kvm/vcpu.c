@@ -218,8 +218,7 @@ void vcpus_resume(struct vcpus *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static int vcpu_init(struct vcpu *v, const struct vm *vm, struct arch_model *model,
-		     unsigned int id)
+static int vcpu_init(struct vcpu *v, const struct vm *vm, unsigned int id)
 {
 	void *run;
 
@@ -230,20 +229,7 @@ static int vcpu_init(struct vcpu *v, const struct vm *vm, struct arch_model *mod
 	if (run == MAP_FAILED)
 		return fail(-errno, "map vCPU %u", id);
 	v->run = run;
-	return arch_vcpu_init(model, v->fd, id, v->set->nr);
-}
-
-static int init_all(struct vcpus *s, const struct vm *vm)
-{
-	struct arch_model *model;
-	int r = arch_model_new(&model, vm->kvm);
-
-	if (r)
-		return r;
-	for (unsigned int i = 0; i < s->nr && !r; i++)
-		r = vcpu_init(&s->vcpu[i], vm, model, i);
-	arch_model_free(model);
-	return r;
+	return arch_vcpu_init(vm->kvm->model, v->fd, id, v->set->nr);
 }
 
 static int start_threads(struct vcpus *s)
@@ -262,7 +248,7 @@ int vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int nr, const st
 	      const struct vcpu_entry *entry)
 {
 	struct vcpus *s = calloc(1, sizeof(*s) + nr * sizeof(s->vcpu[0]));
-	int r;
+	int r = 0;
 
 	if (!s)
 		return fail(-ENOMEM, "vCPUs");
@@ -272,7 +258,8 @@ int vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int nr, const st
 	pthread_cond_init(&s->changed, NULL);
 	for (unsigned int i = 0; i < nr; i++)
 		s->vcpu[i] = (struct vcpu){ .set = s, .fd = -1 };
-	r = init_all(s, vm);
+	for (unsigned int i = 0; i < nr && !r; i++)
+		r = vcpu_init(&s->vcpu[i], vm, i);
 	if (!r)
 		r = arch_vcpu_set_entry(s->vcpu[0].fd, entry);
 	if (!r)

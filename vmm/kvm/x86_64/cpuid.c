@@ -9,7 +9,6 @@
 #include <sys/ioctl.h>
 
 #include "vmm/base/log.h"
-#include "vmm/kvm/kvm.h"
 
 #define LEAF1_ECX_X2APIC (UINT32_C(1) << 21)
 #define LEAF1_ECX_TSC_DEADLINE (UINT32_C(1) << 24)
@@ -17,10 +16,10 @@
 #define LEAF1_EDX_HTT (UINT32_C(1) << 28)
 #define AMD_ECX_CMP_LEGACY (UINT32_C(1) << 1)
 
-int cpuid_supported(const struct kvm *kvm, struct cpuid_table *table)
+int cpuid_supported(int kvm_fd, struct cpuid_table *table)
 {
 	table->head.nent = CPUID_MAX_ENTRIES;
-	if (ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, &table->head))
+	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, &table->head))
 		return fail(-errno, "KVM_GET_SUPPORTED_CPUID");
 	return 0;
 }
@@ -88,12 +87,8 @@ static void adapt(struct kvm_cpuid_entry2 *e, bool tsc_deadline, unsigned int id
 	}
 }
 
-void cpuid_adapt(const struct kvm *kvm, struct cpuid_table *table, unsigned int id,
-		 unsigned int nr)
+void cpuid_adapt(struct cpuid_table *table, bool tsc_deadline, unsigned int id, unsigned int nr)
 {
-	/* Older kernels leave the bit out of the supported list: the capability decides. */
-	bool tsc_deadline = kvm_extension(kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-
 	for (uint32_t i = 0; i < table->head.nent; i++)
 		adapt(&table->head.entries[i], tsc_deadline, id, nr);
 }

@@ -7,8 +7,6 @@
 
 #include "vmm/base/types.h"
 
-struct kvm;
-
 #define CPUID_MAX_ENTRIES 256
 
 struct cpuid_table {
@@ -20,10 +18,12 @@ struct cpuid_table {
 };
 
 /* What the host's KVM can give. It costs a quarter of a millisecond. */
-int must_check cpuid_supported(const struct kvm *kvm, struct cpuid_table *table);
-/* Makes TABLE that of CPU number ID of NR; may be applied again for another ID. */
-void cpuid_adapt(const struct kvm *kvm, struct cpuid_table *table, unsigned int id,
-		 unsigned int nr);
+int must_check cpuid_supported(int kvm_fd, struct cpuid_table *table);
+/*
+ * Makes TABLE that of CPU number ID of NR; may be applied again for another ID. TSC_DEADLINE: KVM
+ * has that timer.
+ */
+void cpuid_adapt(struct cpuid_table *table, bool tsc_deadline, unsigned int id, unsigned int nr);
 /* Guest-physical address width (leaf 0x80000008). */
 unsigned int cpuid_phys_bits(const struct cpuid_table *table);
 

@@ -51,19 +51,20 @@ static int set_msrs(int vcpu_fd)
 }
 
 struct arch_model {
-	const struct kvm *kvm;
-	struct cpuid_table cpuid;
+	bool tsc_deadline;
+	struct cpuid_table cpuid; /* of the vCPU adapted last */
 };
 
-int arch_model_new(struct arch_model **out, const struct kvm *kvm)
+int arch_model_new(struct arch_model **out, int kvm_fd)
 {
 	struct arch_model *model = malloc(sizeof(*model));
 	int r;
 
 	if (!model)
 		return fail(-ENOMEM, "CPU model");
-	model->kvm = kvm;
-	r = cpuid_supported(kvm, &model->cpuid);
+	/* Older kernels leave the bit out of the supported list: the capability decides. */
+	model->tsc_deadline = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	r = cpuid_supported(kvm_fd, &model->cpuid);
 	if (r)
 		free(model);
 	else
@@ -75,17 +76,15 @@ void arch_model_free(struct arch_model *model) { free(model); }
 
 int arch_vcpu_init(struct arch_model *model, int vcpu_fd, unsigned int id, unsigned int nr)
 {
-	cpuid_adapt(model->kvm, &model->cpuid, id, nr);
+	cpuid_adapt(&model->cpuid, model->tsc_deadline, id, nr);
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, &model->cpuid.head))
 		return fail(-errno, "KVM_SET_CPUID2 of vCPU %u", id);
 	return set_msrs(vcpu_fd);
 }
 
-unsigned int arch_phys_bits(const struct kvm *kvm)
+unsigned int arch_phys_bits(const struct arch_model *model)
 {
-	struct cpuid_table table;
-
-	return cpuid_supported(kvm, &table) ? 36 : cpuid_phys_bits(&table);
+	return cpuid_phys_bits(&model->cpuid);
 }
 
 static struct kvm_segment flat(uint16_t selector, uint8_t type, bool long_mode)
