@@ -101,8 +101,10 @@ def a_job_that_is_short_raises_its_interrupt_again_and_again_but_ever_slower():
         vm.expect(rf"^hold {64 * MiB}\r\n")
         vm.send("i")
         seen = int(vm.expect(r"^interrupts (\d+)\r\n").group(1))
-        # 0.25, 0.75 and 1.75 s after the start, beside the one at the start.
-        wait_until(lambda: vm.job()["interrupts"] >= 4, 20, "three interrupts more")
+        # 0.25, 0.75 and 1.75 s after the start, beside the one at the start; on a slow machine
+        # some of them are over by now.
+        want = max(4, vm.job()["interrupts"] + 2)
+        wait_until(lambda: vm.job()["interrupts"] >= want, 20, "interrupts")
         took = time.monotonic() - start
         assert took >= 1.7, took
         assert vm.job()["interrupts"] <= 4 + took / 0.25, (vm.job(), took)

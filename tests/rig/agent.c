@@ -4,9 +4,11 @@
  * files, and carries its input, output and exit status over a virtio-serial port.
  *
  * Frames in both directions: one byte of type, a little-endian 32-bit length, the bytes.
- * To L1: 'x' command (see struct command), 'i' input, 'z' end of input, 's' signal number.
+ * To L1: 'x' command (see struct command), 'i' input, 'z' end of input, 's' signal number, 'p' are
+ * you there, 'd' what do L1's tasks wait for.
  * From L1: 'R' ready, 'b' the command begins, 'o' output, 'e' error output, 'q' exit status in a
- * shell's terms, 'f' failure of the agent itself, as text.
+ * shell's terms, 'f' failure of the agent itself, as text. In answer: 'P'; 'D' after some 'e'; 'I'
+ * when all of an 'i' is passed on, and no 'i' comes before, so that the agent always listens.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -34,6 +36,8 @@
 #define FRAME_BYTES	65536u
 #define MAX_COMMAND	(4u << 20)
 #define SEED_BYTES	64u
+#define TOLD_BYTES	16384u
+#define KTHREADD	2	/* the parent of all kernel threads */
 
 /* Payload of 'x': NUL-terminated strings, the first letter says what each is. */
 struct command {
@@ -336,29 +340,97 @@ static void pass_input(struct input *in)
 		else
 			in->start += (size_t)n;
 	}
+	if (in->end) {
+		in->start = in->end = 0;
+		send_frame('I', NULL, 0);
+	}
 	if (in->fd >= 0 && in->at_end) {
 		close(in->fd);
 		in->fd = -1;
 	}
 }
 
+/* The start of a task's file in /proc, as a string. */
+static void read_proc(int pid, int tid, const char *file, char *text, size_t size)
+{
+	char path[80];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), ROOT "/proc/%d/task/%d/%s", pid, tid, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, text, size - 1);
+	text[n < 0 ? 0 : n] = '\0';
+	if (fd >= 0)
+		close(fd);
+}
+
+/* "process/task (name) state place" and the kernel's stack; nothing for kernel threads. */
+static size_t tell_task(int pid, int tid, size_t room)
+{
+	char stat[256], wchan[64], stack[2048], text[3072];
+	size_t len;
+	char *p;
+
+	read_proc(pid, tid, "stat", stat, sizeof(stat));
+	p = strrchr(stat, ')');
+	if (!p || strlen(p) < 5 || atoi(p + 4) == KTHREADD)
+		return 0;
+	p[3] = '\0';	/* after the state; its parent follows */
+	read_proc(pid, tid, "wchan", wchan, sizeof(wchan));
+	read_proc(pid, tid, "stack", stack, sizeof(stack));
+	snprintf(text, sizeof(text), "%d/%d %s %s\n%s", pid, tid, strchr(stat, '('), wchan, stack);
+	len = strlen(text) < room ? strlen(text) : room;
+	send_frame('e', text, len);
+	return len;
+}
+
+/* From /proc alone: whatever hangs, this needs no file of the host and no new process. */
+static void tell_tasks(void)
+{
+	DIR *processes = opendir(ROOT "/proc"), *tasks;
+	struct dirent *process, *task;
+	size_t room = TOLD_BYTES;
+	char path[40];
+	int pid;
+
+	while (processes && (process = readdir(processes))) {
+		pid = atoi(process->d_name);
+		if (pid <= KTHREADD)	/* that, ourselves, or no process */
+			continue;
+		snprintf(path, sizeof(path), ROOT "/proc/%d/task", pid);
+		tasks = opendir(path);
+		while (tasks && (task = readdir(tasks)))
+			if (atoi(task->d_name))
+				room -= tell_task(pid, atoi(task->d_name), room);
+		if (tasks)
+			closedir(tasks);
+	}
+	if (processes)
+		closedir(processes);
+	send_frame('D', NULL, 0);
+}
+
 static void get_frame(struct input *in, pid_t child)
 {
-	char type;
+	char type, number;
 	size_t len = get_head(&type);
 
-	if (len > sizeof(in->data)) {
-		errno = EPROTO;
-		die("bad frame");
-	}
-	get_all(port, in->data, len);
-	if (type == 'i') {
-		in->start = 0;
+	if (type == 'i' && len <= sizeof(in->data) && !in->end) {
+		get_all(port, in->data, len);
 		in->end = len;
-	} else if (type == 'z') {
+	} else if (type == 'z' && !len) {
 		in->at_end = true;
 	} else if (type == 's' && len == 1) {
-		kill(-child, in->data[0]);
+		get_all(port, &number, 1);
+		kill(-child, number);
+	} else if (type == 'p' && !len) {
+		send_frame('P', NULL, 0);
+	} else if (type == 'd' && !len) {
+		tell_tasks();
+	} else {
+		errno = EPROTO;
+		die("bad frame");
 	}
 }
 
@@ -416,12 +488,11 @@ static int run(const struct command *c)
 				.events = POLLIN };
 	p[1] = (struct pollfd){ .fd = out_pipe[0], .events = POLLIN };
 	p[2] = (struct pollfd){ .fd = err_pipe[0], .events = POLLIN };
+	p[4] = (struct pollfd){ .fd = port, .events = POLLIN };
 	for (;;) {
 		struct signalfd_siginfo info;
-		bool holds_input = in.fd >= 0 && in.start < in.end;
 
-		p[3] = (struct pollfd){ .fd = holds_input ? in.fd : -1, .events = POLLOUT };
-		p[4] = (struct pollfd){ .fd = holds_input ? -1 : port, .events = POLLIN };
+		p[3] = (struct pollfd){ .fd = in.end ? in.fd : -1, .events = POLLOUT };
 		if (poll(p, 5, -1) < 0 && errno != EINTR)
 			die("poll");
 		if (p[1].revents && !pass_output('o', p[1].fd))

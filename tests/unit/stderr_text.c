@@ -3,6 +3,7 @@
 #include "tests/unit/stderr_text.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,6 +13,8 @@ void stderr_keep(void)
 {
 	cr_assert_eq(original, -1);
 	kept = memfd_create("stderr", MFD_CLOEXEC);
+	/* Several threads write: without it the kernel does not keep their offsets apart. */
+	cr_assert_eq(fcntl(kept, F_SETFL, O_APPEND), 0);
 	original = dup(STDERR_FILENO);
 	cr_assert(kept >= 0 && original >= 0);
 	dup2(kept, STDERR_FILENO);
