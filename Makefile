@@ -73,8 +73,14 @@ $(HELPERS): %: %.o
 	@echo "  LD    $@"
 	$(Q)$(CC) $^ $(ALL_LDFLAGS) -o $@
 
-# This one times the product's own code.
-$(B)/tests/bench/discard: $(B)/libebb.a
+# Preloaded into the binary under test: a host that refuses.
+PRELOADS := $(patsubst %.c,$(B)/%.so,$(wildcard tests/preload/*.c))
+$(PRELOADS): $(B)/%.so: %.c
+	@echo "  LD    $@"; mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -fPIE -fsanitize%,$(ALL_CFLAGS)) -fPIC -shared $< -o $@
+
+# These time the product's own code.
+$(B)/tests/bench/discard $(B)/tests/bench/guard $(B)/tests/bench/huge: $(B)/libebb.a
 
 # /init of a Linux guest, whatever the variant: no library, no sanitizer.
 STAMP := $(if $(filter x86_64,$(ARCH)),$(B)/tests/bench/stamp)
@@ -83,7 +89,7 @@ $(STAMP): tests/bench/stamp.S
 	$(Q)$(CC) -nostdlib -static -Wl,--build-id=none $< -o $@
 
 unit: $(UNIT)
-helpers: $(HELPERS) $(STAMP)
+helpers: $(HELPERS) $(PRELOADS) $(STAMP)
 
 include guests/guests.mk
 

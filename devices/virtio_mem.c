@@ -14,8 +14,6 @@
 
 /* A guest huge page must not span two blocks, or unplugging one would release nothing. */
 #define MIN_BLOCK_BYTES (2 * MiB)
-/* One call into the host at a time stays short: 10 to 60 ms, 4 KiB pages at worst. */
-#define DISCARD_PIECE_BYTES (128 * MiB)
 
 struct vmem {
 	struct virtio_dev dev;
@@ -33,7 +31,7 @@ struct vmem {
 
 static struct vmem *vmem_of(struct virtio_dev *dev) { return container_of(dev, struct vmem, dev); }
 
-static uint64_t plugged_bytes(const struct vmem *v) { return blocks_plugged_bytes(v->env.blocks); }
+static uint64_t plugged_bytes(const struct vmem *v) { return blocks_plugged_bytes(&v->env.elastic->blocks); }
 
 static uint64_t guest_limit(const struct vmem *v)
 {
@@ -66,57 +64,6 @@ static void publish(struct vmem *v)
 		v->env.job_changed(v->env.ctx, v);
 }
 
-/* Acting on the host. */
-
-static int discard(struct vmem *v, uint32_t first, uint32_t nr)
-{
-	uint64_t at = first * v->cfg.block_bytes, end = at + nr * v->cfg.block_bytes;
-	uint64_t start_ns = clock_ns();
-	int r = 0;
-
-	while (at < end && !r) {
-		uint64_t piece = min_u64(end - at, DISCARD_PIECE_BYTES);
-
-		r = ram_discard(v->env.ram, at, piece);
-		v->counters.discards++;
-		v->counters.discarded_bytes += r ? 0 : piece;
-		at += piece;
-	}
-	v->counters.discard_ns += clock_ns() - start_ns;
-	return r;
-}
-
-/* Moves all blocks of [FIRST, FIRST + NR) that are in FROM; no run of them reaches beyond. */
-static void change(struct blocks *b, uint32_t first, uint32_t nr, enum block_state from,
-		   enum block_state to)
-{
-	uint32_t at = first, run;
-
-	while (at < first + nr && (run = blocks_next_run(b, at, from, &at))) {
-		blocks_set(b, at, run, to);
-		at += run;
-	}
-}
-
-/*
- * Gives the closing blocks of [FIRST, FIRST + NR) back, run by run: all unplugged then, or, when
- * the host fails, all plugged again. What was discarded before a failure is lost to the guest,
- * which had declared it unused.
- */
-static int give_back(struct vmem *v, uint32_t first, uint32_t nr)
-{
-	struct blocks *b = v->env.blocks;
-	uint32_t at = first, run;
-	int r = 0;
-
-	while (!r && at < first + nr && (run = blocks_next_run(b, at, BLOCK_CLOSING, &at))) {
-		r = discard(v, at, run);
-		at += run;
-	}
-	change(b, first, nr, BLOCK_CLOSING, r ? BLOCK_PLUGGED : BLOCK_UNPLUGGED);
-	return r;
-}
-
 /* Shrinking the usable region is lawful only where this is called: all unplugged just now. */
 static void restart_usable(struct vmem *v)
 {
@@ -134,11 +81,8 @@ static void be_busy(struct vmem_verdict *verdict, enum vmem_busy why)
 
 static void plug(struct vmem *v, struct vmem_verdict *verdict)
 {
-	/* Whatever was left in the blocks, by whomever, must not come back to life. */
-	if (discard(v, verdict->first, verdict->nr))
+	if (elastic_plug(v->env.elastic, verdict->first, verdict->nr))
 		be_busy(verdict, VMEM_BUSY_CLEAR);
-	else
-		blocks_set(v->env.blocks, verdict->first, verdict->nr, BLOCK_PLUGGED);
 }
 
 /*
@@ -147,18 +91,15 @@ static void plug(struct vmem *v, struct vmem_verdict *verdict)
  */
 static bool unplug(struct vmem *v, const struct chain *c, struct vmem_verdict *verdict, bool all)
 {
-	struct blocks *b = v->env.blocks;
-	uint32_t first = all ? 0 : verdict->first, nr = all ? b->nr : verdict->nr;
+	struct elastic *e = v->env.elastic;
+	uint32_t first = all ? 0 : verdict->first, nr = all ? e->blocks.nr : verdict->nr;
 
-	if (all)
-		change(b, first, nr, BLOCK_PLUGGED, BLOCK_CLOSING);
-	else
-		blocks_set(b, first, nr, BLOCK_CLOSING);
+	elastic_close(e, first, nr);
 	if (!chain_writable_valid(c)) {
-		change(b, first, nr, BLOCK_CLOSING, BLOCK_PLUGGED);
+		elastic_reopen(e, first, nr);
 		return false;
 	}
-	if (give_back(v, first, nr))
+	if (elastic_give_back(e, first, nr))
 		be_busy(verdict, VMEM_BUSY_DISCARD);
 	else if (all)
 		restart_usable(v);
@@ -221,7 +162,7 @@ static const char *serve(struct vmem *v, struct chain *c)
 		return "less than 10 bytes for the response";
 	if (!chain_writable_valid(c))
 		return "response in memory that does not exist";
-	verdict = vmem_judge(&v->sizes, v->env.blocks, &req);
+	verdict = vmem_judge(&v->sizes, &v->env.elastic->blocks, &req);
 	if (!act(v, c, le16_get(req.type), &verdict))
 		return "response inside the blocks to be unplugged";
 	account(v, &req, &verdict);
@@ -262,10 +203,14 @@ static uint64_t features(struct virtio_dev *dev)
 	return bits;
 }
 
-static bool features_ok(struct virtio_dev *dev, uint64_t chosen)
+/* A driver that does not promise to keep out may read: as zeros. */
+static void driver_ok(struct virtio_dev *dev)
 {
-	(void)dev;
-	return chosen >> VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE & 1;
+	bool keeps_out = virtio_has(dev, VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE);
+
+	if (elastic_set_readable(vmem_of(dev)->env.elastic, !keeps_out))
+		log_guest("virtio-mem %s: unplugged memory is not readable, as it should be",
+			  vmem_of(dev)->cfg.id);
 }
 
 static void config_read(struct virtio_dev *dev, void *config)
@@ -294,7 +239,7 @@ static const struct virtio_ops ops = {
 	/* Linux has one request under way; a full queue is what one kick may take of the loop. */
 	.queue_size = { 16 },
 	.features = features,
-	.features_ok = features_ok,
+	.driver_ok = driver_ok,
 	.kick = kick,
 	.reset = reset,
 	.config_read = config_read,
@@ -344,9 +289,8 @@ int vmem_new(struct vmem **out, const struct vmem_cfg *cfg, const struct vmem_en
 	if (r)
 		return r;
 	assert(is_power_of_two(cfg->memory_block_bytes) && cfg->memory_block_bytes <= 1024 * GiB);
-	assert(env->blocks->block_bytes == cfg->block_bytes &&
-	       env->blocks->nr == cfg->region_bytes / cfg->block_bytes &&
-	       env->ram->bytes >= cfg->region_bytes);
+	assert(env->elastic->blocks.block_bytes == cfg->block_bytes &&
+	       env->elastic->blocks.nr == cfg->region_bytes / cfg->block_bytes);
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return fail(-ENOMEM, "elastic memory %s", cfg->id);
@@ -432,14 +376,7 @@ struct resize_status vmem_job(const struct vmem *v) { return resize_status(&v->j
 
 void vmem_system_reset(struct vmem *v)
 {
-	struct blocks *b = v->env.blocks;
-	int r;
-
-	change(b, 0, b->nr, BLOCK_PLUGGED, BLOCK_CLOSING);
-	/* All of the region: blocks never plugged may hold what a guest wrote there unlawfully. */
-	r = discard(v, 0, b->nr);
-	change(b, 0, b->nr, BLOCK_CLOSING, r ? BLOCK_PLUGGED : BLOCK_UNPLUGGED);
-	if (!r)
+	if (!elastic_reset(v->env.elastic))
 		restart_usable(v);
 	resize_system_reset(&v->job, plugged_bytes(v), guest_limit(v), clock_ns());
 	publish(v);
@@ -459,5 +396,6 @@ void vmem_info(const struct vmem *v, struct vmem_info *info)
 		.node_id = v->cfg.node_id,
 		.driver_ready = virtio_live(&v->dev),
 		.counters = v->counters,
+		.host = v->env.elastic->counters,
 	};
 }

@@ -12,7 +12,7 @@
 #include "devices/resize.h"
 #include "virtio/device.h"
 #include "vmm/base/loop.h"
-#include "vmm/memory/ram.h"
+#include "vmm/memory/elastic.h"
 
 struct vmem;
 
@@ -28,8 +28,7 @@ struct vmem_cfg {
 struct vmem_env {
 	struct loop *loop;
 	const struct guest_mem *gm;
-	struct ram *ram;       /* the region is its first region_bytes */
-	struct blocks *blocks; /* this device alone changes them */
+	struct elastic *elastic; /* the region; this device alone changes its blocks */
 	/* Optional. Called last, so they may call back into the device, but not free it. */
 	void (*size_changed)(void *ctx, struct vmem *v); /* the plugged size is another one */
 	void (*job_changed)(void *ctx, struct vmem *v);	 /* a job has started or ended */
@@ -75,7 +74,6 @@ struct vmem_counters {
 	uint64_t unknown_requests;
 	uint64_t responses[4]; /* by VIRTIO_MEM_RESP_* */
 	uint64_t busys[VMEM_NR_BUSY];
-	uint64_t discards, discarded_bytes, discard_ns; /* calls, bytes, time inside them */
 	uint64_t config_interrupts;
 };
 
@@ -87,6 +85,7 @@ struct vmem_info {
 	uint16_t node_id;
 	bool driver_ready;
 	struct vmem_counters counters;
+	struct elastic_counters host;
 };
 void vmem_info(const struct vmem *v, struct vmem_info *info);
 

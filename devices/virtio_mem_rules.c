@@ -7,6 +7,7 @@
 static const char *const busy_text[] = {
 	[VMEM_BUSY_CLOSING] = "blocks are still being given back",
 	[VMEM_BUSY_DISCARD] = "the host did not take the memory back",
+	[VMEM_BUSY_PINNED] = "a device's request is under way in the blocks",
 	[VMEM_BUSY_CLEAR] = "the host could not clear the memory",
 };
 _Static_assert(ARRAY_SIZE(busy_text) == VMEM_NR_BUSY, "a text for every reason");
@@ -48,10 +49,10 @@ static uint16_t state_of(const struct blocks *b, uint32_t first, uint32_t nr)
 	return VIRTIO_MEM_STATE_MIXED;
 }
 
-static struct vmem_verdict busy_closing(struct vmem_verdict v)
+static struct vmem_verdict busy(struct vmem_verdict v, enum vmem_busy why)
 {
 	v.resp = VIRTIO_MEM_RESP_BUSY;
-	v.busy = VMEM_BUSY_CLOSING;
+	v.busy = why;
 	return v;
 }
 
@@ -79,7 +80,9 @@ static struct vmem_verdict judge_range(const struct vmem_sizes *s, const struct 
 		}
 	}
 	if (any(b, v.first, v.nr, BLOCK_CLOSING))
-		return busy_closing(v);
+		return busy(v, VMEM_BUSY_CLOSING);
+	if (type == VIRTIO_MEM_REQ_UNPLUG && blocks_any_pinned(b, v.first, v.nr))
+		return busy(v, VMEM_BUSY_PINNED);
 	return v;
 }
 
@@ -93,7 +96,9 @@ struct vmem_verdict vmem_judge(const struct vmem_sizes *s, const struct blocks *
 		return judge_range(s, b, req);
 	case VIRTIO_MEM_REQ_UNPLUG_ALL:
 		if (any(b, 0, b->nr, BLOCK_CLOSING))
-			return busy_closing(answer(VIRTIO_MEM_RESP_BUSY));
+			return busy(answer(VIRTIO_MEM_RESP_BUSY), VMEM_BUSY_CLOSING);
+		if (blocks_any_pinned(b, 0, b->nr))
+			return busy(answer(VIRTIO_MEM_RESP_BUSY), VMEM_BUSY_PINNED);
 		return answer(VIRTIO_MEM_RESP_ACK);
 	default:
 		return answer(VIRTIO_MEM_RESP_ERROR);

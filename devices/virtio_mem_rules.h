@@ -19,6 +19,7 @@ struct vmem_sizes {
 enum vmem_busy {
 	VMEM_BUSY_CLOSING, /* a block is being given back */
 	VMEM_BUSY_DISCARD, /* the host did not take the memory back */
+	VMEM_BUSY_PINNED,  /* a request of a device is under way in a block */
 	VMEM_BUSY_CLEAR,   /* the host did not clear the memory before it is plugged */
 	VMEM_NR_BUSY,
 };
@@ -34,7 +35,8 @@ struct vmem_verdict {
 /*
  * The answer to REQ if the host plays along. ERROR, in this order, for an unknown type, a bad
  * range, or a block that is already where the request wants it (the specification leaves no choice
- * in these); BUSY for a block that is being given back; NACK only for a PLUG above the requested
+ * in these); BUSY for a block that is being given back or
+ * that an UNPLUG would take from a request under way; NACK only for a PLUG above the requested
  * size.
  */
 struct vmem_verdict vmem_judge(const struct vmem_sizes *sizes, const struct blocks *blocks,

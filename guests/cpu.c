@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cpu.c - exceptions, ring 0 on request, page tables and the start of other CPUs. */
+#include <cpuid.h>
+
 #include "guests/cpu.h"
 #include "guests/devtree.h"
 #include "guests/lib.h"
@@ -105,6 +107,63 @@ void cpu_wrmsr(uint32_t msr, uint64_t value)
 	struct msr_value m = { msr, value };
 
 	ring0(do_wrmsr, (uint64_t)&m);
+}
+
+/* The pvclock ABI: time = (cycles << tsc_shift) * tsc_to_system_mul >> 32, in nanoseconds. */
+struct pvclock {
+	uint32_t version, pad;
+	uint64_t tsc_timestamp, system_time;
+	uint32_t tsc_to_system_mul;
+	int8_t tsc_shift;
+	uint8_t flags, pad2[2];
+};
+#define MSR_KVM_SYSTEM_TIME 0x4b564d01
+#define MSR_KVM_SYSTEM_TIME_ON 1
+
+uint64_t cpu_cycles_per_ms(void)
+{
+	static volatile struct pvclock clock __attribute__((aligned(64)));
+	static uint64_t cycles;
+
+	if (cycles)
+		return cycles;
+	cpu_wrmsr(MSR_KVM_SYSTEM_TIME, (uint64_t)&clock | MSR_KVM_SYSTEM_TIME_ON);
+	CHECK(clock.tsc_to_system_mul);
+	cycles = (UINT64_C(1000000) << 32) / clock.tsc_to_system_mul;
+	cycles = clock.tsc_shift < 0 ? cycles << -clock.tsc_shift : cycles >> clock.tsc_shift;
+	cpu_wrmsr(MSR_KVM_SYSTEM_TIME, 0);
+	return cycles;
+}
+
+void cpu_wait_ms(uint64_t ms)
+{
+	uint64_t cycles = ms * cpu_cycles_per_ms(), start = cpu_tsc();
+
+	while (cpu_tsc() - start < cycles)
+		cpu_pause();
+}
+
+#define CR4_OSXSAVE (1u << 18)
+#define XCR0_X87_SSE_AVX 7
+
+static uint64_t do_enable_avx(uint64_t unused)
+{
+	uint64_t cr4;
+
+	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+	__asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | CR4_OSXSAVE));
+	__asm__ volatile("xsetbv" : : "c"(0), "a"(XCR0_X87_SSE_AVX), "d"(0));
+	return unused;
+}
+
+bool cpu_enable_avx(void)
+{
+	uint32_t a, b, c, d;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_AVX))
+		return false;
+	ring0(do_enable_avx, 0);
+	return true;
 }
 
 static uint64_t do_stop(uint64_t unused)

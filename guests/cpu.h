@@ -61,14 +61,23 @@ static inline uint64_t cpu_tsc(void)
 /* Cycles after which a device that does not answer is taken for dead; several seconds. */
 #define CPU_PATIENCE_CYCLES UINT64_C(40000000000)
 
+/* How fast cpu_tsc() runs, by kvmclock. CPU 0 only. */
+uint64_t cpu_cycles_per_ms(void);
+void cpu_wait_ms(uint64_t ms);
+
 /* Calls FN in ring 0 and returns what it returns. Slow on hosts that emulate ring 0. */
 uint64_t ring0(uint64_t (*fn)(uint64_t arg), uint64_t arg);
+/* Calls FN(ARG), in the ring of the caller, which is 3; the exception that ended it, or -1. */
+int cpu_try(void (*fn)(uint64_t arg), uint64_t arg);
 uint64_t cpu_rdmsr(uint32_t msr);
 void cpu_wrmsr(uint32_t msr, uint64_t value);
 /* Halts this CPU for ever. */
 __attribute__((noreturn)) void cpu_stop(void);
 /* Ends the VM by an exception that cannot be delivered. */
 __attribute__((noreturn)) void cpu_triple_fault(void);
+
+/* Lets this CPU use AVX; false: it has none. */
+bool cpu_enable_avx(void);
 
 /* Maps [START, START + BYTES) one to one, ring 3 too, by 2 MiB pages. */
 void cpu_map(uint64_t start, uint64_t bytes);

@@ -4,26 +4,12 @@
  * instruction that its emulator lacks. how=popcnt (default), fxsave, avx or fetch.
  * In ring 0; with ring=3 in ring 3, where KVM may inject an invalid opcode exception instead.
  */
-#include <cpuid.h>
-
 #include "guests/cpu.h"
 #include "guests/lib.h"
 #include "vmm/base/platform.h"
 
 /* In the hole below 4 GiB, where nothing is. */
 #define NOWHERE (PLATFORM_LOW_END + 0x1000)
-#define CR4_OSXSAVE (1u << 18)
-#define XCR0_X87_SSE_AVX 7
-
-static uint64_t enable_avx(uint64_t unused)
-{
-	uint64_t cr4;
-
-	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
-	__asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | CR4_OSXSAVE));
-	__asm__ volatile("xsetbv" : : "c"(0), "a"(XCR0_X87_SSE_AVX), "d"(0));
-	return unused;
-}
 
 static uint64_t popcnt(uint64_t at)
 {
@@ -53,15 +39,13 @@ static uint64_t fetch(uint64_t at)
 int guest_main(void)
 {
 	uint64_t (*fail)(uint64_t at) = popcnt;
-	uint32_t a, b, c, d;
 
 	if (cmdline_is("how", "fxsave"))
 		fail = fxsave;
 	if (cmdline_is("how", "fetch"))
 		fail = fetch;
 	if (cmdline_is("how", "avx")) {
-		CHECK(__get_cpuid(1, &a, &b, &c, &d) && c & bit_AVX);
-		ring0(enable_avx, 0);
+		CHECK(cpu_enable_avx());
 		fail = avx;
 	}
 	print("emulation failure\n");

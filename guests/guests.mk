@@ -27,5 +27,12 @@ $(G)/obj/runtime.a: $(GUEST_RUNTIME:%=$(G)/obj/%.o)
 $(G)/%.elf: $(G)/obj/%.o $(G)/obj/runtime.a guests/guest.ld
 	$(Q)$(CC) $(GUEST_LDFLAGS) $(filter %.o %.a,$^) -l:libfdt.a -o $@
 
+# Programs for Linux guests: static, so that an initrd needs nothing else.
+LINUX_PROGRAMS := $(patsubst guests/linux/%.c,$(G)/linux/%,$(wildcard guests/linux/*.c))
+guests: $(if $(filter x86_64,$(ARCH)),$(LINUX_PROGRAMS))
+$(G)/linux/%: guests/linux/%.c
+	@echo "  GUEST $<"; mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) -static $< -o $@
+
 -include $(wildcard $(G)/obj/*.d)
 .PHONY: guests

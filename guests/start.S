@@ -105,13 +105,19 @@ exception_stubs:
 	vector = vector + 1
 	.endr
 
-/* Every exception is fatal: cpu_exception(frame, cr2) in ring 3, on this CPU's emptied stack. */
+/*
+ * An exception ends what cpu_try() called, or else is fatal: cpu_exception(frame, cr2) in ring 3,
+ * on this CPU's emptied stack.
+ */
 exception:
 	mov %rsp, %rdi
 	mov %cr2, %rsi
 	mov %esp, %eax
 	sub $ring0_stacks, %eax
 	shr $RING0_STACK_SHIFT, %eax
+	mov tries(,%rax,8), %rdx
+	test %rdx, %rdx
+	jnz fail_try
 	inc %eax
 	shl $STACK_SHIFT, %eax
 	add $stacks - 8, %eax
@@ -121,6 +127,46 @@ exception:
 	push $SEL_USER_CODE
 	push $cpu_exception
 	iretq
+fail_try:
+	mov (%rdi), %eax
+	push $SEL_USER_DATA
+	push %rdx
+	push $RFLAGS_CLEAR
+	push $SEL_USER_CODE
+	push $end_try
+	iretq
+
+/* int cpu_try(void (*fn)(uint64_t), uint64_t arg); the stack of a try is its CPU's entry in tries */
+	.globl cpu_try
+cpu_try:
+	push %rbx
+	push %rbp
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %esp, %eax
+	sub $stacks, %eax
+	shr $STACK_SHIFT, %eax
+	mov %rsp, tries(,%rax,8)
+	mov %rdi, %rax
+	mov %rsi, %rdi
+	sub $8, %rsp
+	call *%rax
+	add $8, %rsp
+	mov $-1, %eax
+end_try:
+	mov %esp, %ecx
+	sub $stacks, %ecx
+	shr $STACK_SHIFT, %ecx
+	movq $0, tries(,%rcx,8)
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbp
+	pop %rbx
+	ret
 
 /* uint64_t ring0(uint64_t (*fn)(uint64_t), uint64_t arg) */
 	.globl ring0
@@ -207,5 +253,7 @@ tss:
 	.globl idt
 idt:
 	.skip NR_EXCEPTIONS * 16
+tries:
+	.skip MAX_CPUS * 8
 
 	.section .note.GNU-stack, "", @progbits

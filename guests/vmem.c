@@ -8,8 +8,10 @@
 
 void vmem_start(struct vmem *vmem)
 {
-	uint64_t wanted = UINT64_C(1) << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE;
+	uint64_t wanted = 0;
 
+	if (!cmdline_is("inaccessible", "0"))
+		wanted |= UINT64_C(1) << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE;
 	if (!cmdline_is("ring", "plain"))
 		wanted |= VMEM_RING_FEATURES;
 	virtio_negotiate(&vmem->dev, wanted);

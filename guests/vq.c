@@ -123,7 +123,7 @@ static void write_address(const struct virtio *dev, unsigned int low, const vola
 	virtio_write(dev, low + 4, (uint32_t)((uint64_t)at >> 32));
 }
 
-void vq_enable(struct vq *vq)
+bool vq_try_enable(struct vq *vq)
 {
 	const struct virtio *dev = vq->dev;
 
@@ -134,8 +134,10 @@ void vq_enable(struct vq *vq)
 	write_address(dev, VIRTIO_MMIO_QUEUE_AVAIL_LOW, vq->avail);
 	write_address(dev, VIRTIO_MMIO_QUEUE_USED_LOW, vq->used);
 	virtio_write(dev, VIRTIO_MMIO_QUEUE_READY, 1);
-	CHECK_EQ(virtio_read(dev, VIRTIO_MMIO_QUEUE_READY), 1);
+	return virtio_read(dev, VIRTIO_MMIO_QUEUE_READY);
 }
+
+void vq_enable(struct vq *vq) { CHECK(vq_try_enable(vq)); }
 
 void vq_setup(struct vq *vq, const struct virtio *dev, uint16_t index)
 {

@@ -62,6 +62,8 @@ struct vq {
 void vq_alloc(struct vq *vq, const struct virtio *dev, uint16_t index, uint16_t size);
 /* Writes sizes and addresses into the registers and sets QueueReady. */
 void vq_enable(struct vq *vq);
+/* The same; false: the device does not take it. */
+bool vq_try_enable(struct vq *vq);
 /* Both; size is the largest the device takes, up to 64. After virtio_negotiate(). */
 void vq_setup(struct vq *vq, const struct virtio *dev, uint16_t index);
 

@@ -112,3 +112,24 @@ bool chain_writable_valid(const struct chain *c)
 {
 	return all_valid(c, c->write, c->writable);
 }
+
+static void unpin(const struct chain *c, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		gm_unpin(c->gm, c->segments[i].at, c->segments[i].bytes);
+}
+
+int chain_pin(const struct chain *c)
+{
+	for (unsigned int i = 0; i < c->nr_segments; i++) {
+		int r = gm_pin(c->gm, c->segments[i].at, c->segments[i].bytes);
+
+		if (r) {
+			unpin(c, i);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void chain_unpin(const struct chain *c) { unpin(c, c->nr_segments); }

@@ -53,6 +53,12 @@ int must_check chain_read(struct chain *c, void *dst, size_t bytes);
 int must_check chain_write(struct chain *c, const void *src, size_t bytes);
 #define chain_read_obj(c, obj) chain_read(c, obj, sizeof(*(obj)))
 #define chain_write_obj(c, obj) chain_write(c, obj, sizeof(*(obj)))
+/*
+ * Pins all memory of the chain, for a device that answers later (gm_pin()); undone once, before the
+ * chain is pushed or forgotten. -EFAULT: some of it does not exist, nothing is pinned.
+ */
+int must_check chain_pin(const struct chain *c);
+void chain_unpin(const struct chain *c);
 /* True when every byte left to fill lies in memory that exists now. */
 bool chain_writable_valid(const struct chain *c);
 

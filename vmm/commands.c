@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/commands_guard.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/control/qmp_server.h"
 #include "vmm/control/vm_path.h"
+#include "vmm/json.h"
 #include "vmm/machine.h"
 
 #if defined(__x86_64__)
@@ -19,21 +21,6 @@
 #endif
 
 #define PERIPHERAL "/machine/peripheral/"
-
-static void add_u64(struct json_object *o, const char *key, uint64_t value)
-{
-	json_object_object_add(o, key, json_object_new_uint64(value));
-}
-
-static void add_str(struct json_object *o, const char *key, const char *value)
-{
-	json_object_object_add(o, key, json_object_new_string(value));
-}
-
-static void add_bool(struct json_object *o, const char *key, bool value)
-{
-	json_object_object_add(o, key, json_object_new_boolean(value));
-}
 
 /* --- machine ---------------------------------------------------------------------------------- */
 
@@ -62,8 +49,10 @@ static int stop(void *ctx, struct json_object *args, struct json_object **ret,
 static int cont(void *ctx, struct json_object *args, struct json_object **ret,
 		struct qmp_error *err)
 {
-	(void)args, (void)ret, (void)err;
-	machine_resume(ctx);
+	(void)args, (void)ret;
+	if (machine_resume(ctx))
+		return qmp_fail(err, QMP_GENERIC_ERROR, "the VM can't go on: %s; quit is left",
+				guarding_forbids(ctx));
 	return 0;
 }
 
@@ -159,7 +148,7 @@ static uint64_t plugged_bytes(const struct machine *m)
 	uint64_t sum = 0;
 
 	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		sum += blocks_plugged_bytes(&m->elastic[i].blocks);
+		sum += blocks_plugged_bytes(&m->elastic[i].elastic.blocks);
 	return sum;
 }
 
@@ -311,7 +300,7 @@ static struct json_object *job_object(const struct machine_elastic *e)
 	add_str(o, "state", resize_state_name(s.state));
 	add_u64(o, "start", s.start_bytes);
 	add_u64(o, "target", s.target_bytes);
-	add_u64(o, "size", blocks_plugged_bytes(&e->blocks));
+	add_u64(o, "size", blocks_plugged_bytes(&e->elastic.blocks));
 	add_u64(o, "elapsed-ms", s.elapsed_ns / NS_PER_MS);
 	if (s.left_ns != UINT64_MAX)
 		add_u64(o, "left-ms", s.left_ns / NS_PER_MS);
@@ -469,7 +458,9 @@ static struct json_object *elastic_object(const struct machine_elastic *e)
 	add_u64(o, "usable", info.usable_bytes);
 	add_u64(o, "requested", info.requested_bytes);
 	add_u64(o, "plugged", info.plugged_bytes);
-	add_resident(o, &e->ram);
+	add_resident(o, &e->elastic.ram);
+	add_u64(o, "huge", huge_bytes(&e->elastic.huge));
+	add_guard_counts(o, e);
 	add_bool(o, "driver", info.driver_ready);
 	json_object_object_add(o, "resize", job_object(e));
 	return o;
@@ -478,13 +469,14 @@ static struct json_object *elastic_object(const struct machine_elastic *e)
 static int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
 		    struct qmp_error *err)
 {
-	const struct machine *m = ctx;
+	struct machine *m = ctx;
 	struct json_object *o = json_object_new_object(), *boot = json_object_new_object();
 	struct json_object *elastic = json_object_new_array();
 
 	(void)args, (void)err;
 	add_u64(boot, "size", m->cfg->boot_bytes);
 	add_resident(boot, &m->boot_ram);
+	add_u64(boot, "huge", huge_bytes(&m->huging.boot));
 	for (unsigned int i = 0; i < m->nr_elastic; i++)
 		json_object_array_add(elastic, elastic_object(&m->elastic[i]));
 	add_str(o, "name", m->cfg->name);
@@ -495,6 +487,7 @@ static int ebb_stat(void *ctx, struct json_object *args, struct json_object **re
 	add_u64(o, "exits", m->nr_exits_before + vcpus_nr_exits(m->vcpus));
 	json_object_object_add(o, "boot", boot);
 	json_object_object_add(o, "elastic", elastic);
+	json_object_object_add(o, "guard", guard_object(m));
 	*ret = o;
 	return 0;
 }
@@ -521,6 +514,12 @@ static const struct qmp_command commands[] = {
 	  "Set requested-size (bytes) of a virtio-mem device.", qom_set },
 	{ "__org.ebb_stat", NULL, "The ledger: boot, requested, plugged and resident bytes.",
 	  ebb_stat },
+	{ "__org.ebb_query-guard", "device?:s from?:u(0..4294967295)",
+	  "Violations, and of one device the block map and the violated blocks, from block number "
+	  "`from` on.", query_guard },
+	{ "__org.ebb_set-violation", "action:s",
+	  "What follows when the guest uses memory that it gave back: contain, pause or kill.",
+	  set_violation },
 	{ "__org.ebb_resize", "size:u(0..9223372036854775807) device?:s timeout?:n",
 	  "Start a resize job: size in bytes of the whole guest or, with device, of that device; "
 	  "timeout in seconds.", start_resize },
@@ -572,7 +571,7 @@ void commands_size_changed(void *ctx, struct vmem *vmem)
 	snprintf(path, sizeof(path), PERIPHERAL "%s", elastic_id(e));
 	data = json_object_new_object();
 	add_str(data, "id", elastic_id(e));
-	add_u64(data, "size", blocks_plugged_bytes(&e->blocks));
+	add_u64(data, "size", blocks_plugged_bytes(&e->elastic.blocks));
 	add_str(data, "qom-path", path);
 	qmp_event_limited(m->qmp, "MEMORY_DEVICE_SIZE_CHANGE", elastic_id(e), data);
 }

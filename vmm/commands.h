@@ -5,7 +5,9 @@
 
 #include "vmm/base/types.h"
 
+struct guard_info;
 struct machine;
+struct machine_elastic;
 struct vmem;
 
 /*
@@ -18,5 +20,10 @@ void commands_event_cause(struct machine *m, const char *name, bool guest, const
 /* Callbacks of the virtio-mem devices; CTX is the machine. */
 void commands_size_changed(void *ctx, struct vmem *vmem);
 void commands_job_changed(void *ctx, struct vmem *vmem);
+/* The guest used memory of E that it gave back: at most one event per second and device. */
+void commands_violation(struct machine *m, const struct machine_elastic *e,
+			const struct guard_info *info);
+/* The VM was paused on account of the guard. */
+void commands_guard_error(struct machine *m, const char *reason);
 
 #endif

@@ -127,6 +127,46 @@ static int set_qmp(void *target, const char *value)
 	return 0;
 }
 
+static int set_guard(void *target, const char *value)
+{
+	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+		return fail_usage("--guard: '%s' is neither on nor off", value);
+	((struct config *)target)->guard_off = !strcmp(value, "off");
+	return 0;
+}
+
+static const char *const violations[] = { "contain", "pause", "kill" };
+
+int config_violation_parse(const char *name, enum config_violation *violation)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(violations); i++) {
+		if (strcmp(name, violations[i]) != 0)
+			continue;
+		*violation = (enum config_violation)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+const char *config_violation_name(enum config_violation violation)
+{
+	return violations[violation];
+}
+
+static int set_violation(void *target, const char *value)
+{
+	if (config_violation_parse(value, &((struct config *)target)->violation))
+		return fail_usage("--violation: '%s' is none of contain, pause, kill", value);
+	return 0;
+}
+
+static int set_huge(void *target, const char *value)
+{
+	if (huge_mode_parse(value, &((struct config *)target)->huge))
+		return fail_usage("--huge: '%s' is none of always, auto, never", value);
+	return 0;
+}
+
 static int set_no_reboot(void *target, const char *value)
 {
 	(void)value;
@@ -172,6 +212,15 @@ const struct option_row config_options[] = {
 	  "id=ID           name of the device (default mem0, mem1, ...)",
 	  set_elastic },
 	{ "cpus", 'c', "N", "virtual CPUs, 1 to 64 (default 1)", set_cpus },
+	{ "guard", 0, "on|off",
+	  "keep the guest out of elastic memory that it gave back (default on)", set_guard },
+	{ "violation", 0, "WHAT",
+	  "when the guest uses such memory all the same: contain (default), pause or\n"
+	  "kill (exit code 37)", set_violation },
+	{ "huge", 0, "WHEN",
+	  "back the guest's memory with huge pages: always (all of it, at once), auto\n"
+	  "(default; once the guest uses nearly all of a 2 MiB page) or never",
+	  set_huge },
 	{ "name", 'n', "NAME", "name of the VM for the other verbs (default vm-PID)", set_name },
 	{ "qmp", 0, "PATH", "control socket (default by name, in the runtime folder)", set_qmp },
 	{ "paused", 0, NULL, "do not start the vCPUs until `cont`", set_paused },

@@ -5,6 +5,7 @@
 
 #include "vmm/base/types.h"
 #include "vmm/control/vm_path.h"
+#include "vmm/memory/huge.h"
 #include "vmm/options.h"
 
 #define CONFIG_MAX_ELASTIC 8
@@ -18,6 +19,12 @@ struct config_elastic {
 	uint64_t requested_bytes; /* at start */
 };
 
+/* What follows when a guest uses memory that it gave back. */
+enum config_violation { VIOLATION_CONTAIN, VIOLATION_PAUSE, VIOLATION_KILL };
+/* 0 or -EINVAL for an unknown name (not logged). */
+int must_check config_violation_parse(const char *name, enum config_violation *violation);
+const char *config_violation_name(enum config_violation violation);
+
 struct config {
 	char name[VM_NAME_MAX + 1];
 	const char *kernel, *initrd, *cmdline;
@@ -27,6 +34,9 @@ struct config {
 	unsigned int nr_elastic;
 	struct config_elastic elastic[CONFIG_MAX_ELASTIC];
 	bool no_reboot, debug_exit, paused;
+	bool guard_off;
+	enum config_violation violation;
+	enum huge_mode huge;
 };
 
 extern const struct option_row config_options[]; /* their target is a struct config */

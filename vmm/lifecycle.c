@@ -154,18 +154,24 @@ void machine_pause(struct machine *m)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
-	vcpus_pause(m->vcpus);
+	if (!vcpus_pause(m->vcpus))
+		log_error("a vCPU waits in the kernel for memory and can't be stopped there; it "
+			  "will not run guest code while the VM is paused");
 	m->state = MACHINE_PAUSED;
 	qmp_event(m->qmp, "STOP", NULL);
 }
 
-void machine_resume(struct machine *m)
+int machine_resume(struct machine *m)
 {
 	if (m->state != MACHINE_PRELAUNCH && m->state != MACHINE_PAUSED)
-		return;
+		return 0;
+	if (guarding_forbids(m))
+		return -EPERM;
+	guarding_resumed(m);
 	m->state = MACHINE_RUNNING;
 	vcpus_resume(m->vcpus);
 	qmp_event(m->qmp, "RESUME", NULL);
+	return 0;
 }
 
 void machine_power_button(struct machine *m)

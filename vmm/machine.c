@@ -17,8 +17,26 @@
 /* Regions start on this boundary: no guest memory block can be larger (Linux, x86). */
 #define ELASTIC_ALIGN (2 * GiB)
 #define GUEST_MEMORY_BLOCK (128 * MiB)
+/* Numbers of KVM's memory slots: boot memory below and above the devices, then the elastic ones. */
+#define BOOT_SLOTS 2
 
 /* --- memory --------------------------------------------------------------------------------- */
+
+static int add_slot(void *ctx, uint32_t slot, gpa_t base, void *host, uint64_t bytes,
+		    bool read_only)
+{
+	return vm_add_slot(&((struct machine *)ctx)->vm, slot, base, host, bytes, read_only);
+}
+
+static int remove_slot(void *ctx, uint32_t slot)
+{
+	return vm_remove_slot(&((struct machine *)ctx)->vm, slot);
+}
+
+static struct slot_ops slot_ops(struct machine *m)
+{
+	return (struct slot_ops){ add_slot, remove_slot, m };
+}
 
 static int add_boot_memory(struct machine *m)
 {
@@ -45,36 +63,59 @@ static uint64_t end_of_memory(const struct machine *m)
 static int add_elastic_memory(struct machine *m, const struct config_elastic *cfg)
 {
 	unsigned int phys_bits = kvm_phys_bits(&m->kvm);
-	struct machine_elastic *e = &m->elastic[m->nr_elastic++];
+	struct machine_elastic *e = &m->elastic[m->nr_elastic];
 	char name[64], a[SIZE_TEXT_BYTES];
+	struct elastic_cfg want = {
+		.name = name,
+		.base = GPA(align_up(end_of_memory(m), ELASTIC_ALIGN)),
+		.bytes = cfg->bytes,
+		.block_bytes = cfg->block_bytes,
+		.guard = m->guarding.guard,
+		.huge = m->cfg->huge,
+		.slot_ops = slot_ops(m),
+		.first_slot = BOOT_SLOTS,
+		.segment_bytes = slots_segment_bytes(cfg->bytes, cfg->block_bytes,
+						     (m->kvm.max_slots - BOOT_SLOTS) /
+							     m->cfg->nr_elastic),
+	};
 	int r;
 
+	for (unsigned int i = 0; i < m->nr_elastic; i++)
+		want.first_slot += elastic_nr_slots(&m->elastic[i].elastic);
+	m->nr_elastic++;
 	e->machine = m;
-	e->base = GPA(align_up(end_of_memory(m), ELASTIC_ALIGN));
-	if ((e->base.v + cfg->bytes - 1) >> phys_bits)
+	if ((want.base.v + cfg->bytes - 1) >> phys_bits)
 		return fail_usage("--elastic %s: %s at %#llx is beyond the guest's %u address bits; "
 				  "take less", cfg->id, size_format(cfg->bytes, a),
-				  (unsigned long long)e->base.v, phys_bits);
+				  (unsigned long long)want.base.v, phys_bits);
 	if (!is_aligned(cfg->bytes, GUEST_MEMORY_BLOCK))
 		log_warn("--elastic %s: %s is not a multiple of 128 MiB; Linux guests leave the "
 			 "rest unused", cfg->id, size_format(cfg->bytes, a));
 	snprintf(name, sizeof(name), "ebb-%s", cfg->id);
-	r = ram_create(&e->ram, name, cfg->bytes);
-	if (r)
-		return r;
-	if (blocks_init(&e->blocks, cfg->block_bytes, (uint32_t)(cfg->bytes / cfg->block_bytes)))
-		return fail(-ENOMEM, "block map of %s", cfg->id);
-	return gm_add(&m->gm, e->base, cfg->bytes, &e->ram, 0, &e->blocks);
+	r = elastic_init(&e->elastic, &want);
+	if (!r)
+		r = gm_add(&m->gm, want.base, cfg->bytes, &e->elastic.ram, 0, &e->elastic.blocks);
+	return r;
 }
 
 static int add_memory(struct machine *m)
 {
 	int r = add_boot_memory(m);
 
+	if (!r)
+		r = guarding_open(m);
 	for (unsigned int i = 0; i < m->cfg->nr_elastic && !r; i++)
 		r = add_elastic_memory(m, &m->cfg->elastic[i]);
 	gm_freeze(&m->gm);
-	return r;
+	if (!r)
+		r = guarding_start(m);
+	return r ? r : huging_start(m);
+}
+
+static void size_changed(void *ctx, struct vmem *v)
+{
+	huging_wake(ctx);
+	commands_size_changed(ctx, v);
 }
 
 /* --- virtio ---------------------------------------------------------------------------------- */
@@ -124,7 +165,7 @@ static int add_vmem(struct machine *m, unsigned int i)
 	const struct config_elastic *want = &m->cfg->elastic[i];
 	struct vmem_cfg cfg = {
 		.id = want->id,
-		.addr = e->base.v,
+		.addr = e->elastic.base.v,
 		.region_bytes = want->bytes,
 		.block_bytes = want->block_bytes,
 		.memory_block_bytes = GUEST_MEMORY_BLOCK,
@@ -132,9 +173,8 @@ static int add_vmem(struct machine *m, unsigned int i)
 	struct vmem_env env = {
 		.loop = m->loop,
 		.gm = &m->gm,
-		.ram = &e->ram,
-		.blocks = &e->blocks,
-		.size_changed = commands_size_changed,
+		.elastic = &e->elastic,
+		.size_changed = size_changed,
 		.job_changed = commands_job_changed,
 		.ctx = m,
 	};
@@ -142,6 +182,9 @@ static int add_vmem(struct machine *m, unsigned int i)
 
 	if (!r)
 		r = add_virtio(m, vmem_dev(e->vmem));
+	/* What KVM has no memory for comes as a bus access. */
+	if (!r)
+		r = bus_add(&m->mmio, cfg.addr, cfg.region_bytes, guarding_access, &e->elastic);
 	return r ? r : vmem_request(e->vmem, want->requested_bytes);
 }
 
@@ -188,15 +231,35 @@ static int add_devices(struct machine *m)
 
 static int add_memory_slots(struct machine *m)
 {
+	struct slot_ops ops = slot_ops(m);
+	uint32_t slot = 0;
 	int r = 0;
 
 	for (unsigned int i = 0; i < m->gm.nr_regions && !r; i++) {
 		const struct gm_region *g = &m->gm.regions[i];
 
-		r = vm_add_slot(&m->vm, g->base, g->ram, g->ram_offset, g->bytes);
+		if (g->ram == &m->boot_ram)
+			r = slot_add_ram(&ops, slot++, g->base, g->ram, g->ram_offset, g->bytes);
 	}
+	for (unsigned int i = 0; i < m->nr_elastic && !r; i++)
+		r = elastic_connect(&m->elastic[i].elastic);
 	return r;
 }
+
+/* On a vCPU thread. */
+static bool unemulated(void *ctx)
+{
+	struct machine *m = ctx;
+	bool covered = false;
+
+	loop_lock(m->loop);
+	for (unsigned int i = 0; i < m->nr_elastic; i++)
+		covered |= elastic_cover(&m->elastic[i].elastic);
+	loop_unlock(m->loop);
+	return covered;
+}
+
+static void release_vcpus(void *ctx) { guarding_stop(ctx); }
 
 static int connect_events(struct machine *m)
 {
@@ -223,6 +286,8 @@ int machine_boot(struct machine *m)
 				.pio = &m->pio,
 				.gm = &m->gm,
 				.ended = lifecycle_vcpu_ended,
+				.unemulated = unemulated,
+				.release = release_vcpus,
 				.ctx = m };
 	struct vcpu_entry entry;
 	int r = vm_create(&m->vm, &m->kvm);
@@ -250,6 +315,8 @@ static void unboot(struct machine *m)
 	m->vcpus = NULL;
 	m->crash_text = NULL;
 	vm_destroy(&m->vm);
+	for (unsigned int i = 0; i < m->nr_elastic; i++)
+		elastic_disconnect(&m->elastic[i].elastic);
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */
@@ -257,6 +324,7 @@ static void unboot(struct machine *m)
 static void init(struct machine *m, const struct config *cfg)
 {
 	m->cfg = cfg;
+	m->guarding.news_fd = -1;
 	m->serial_irq_fd = m->power_irq_fd = m->signal_fd = m->request_fd = -1;
 	for (unsigned int i = 0; i < PLATFORM_MAX_VIRTIO; i++) {
 		m->slots[i].irq_fd = -1;
@@ -286,7 +354,7 @@ static int build(struct machine *m)
 	loop_lock(m->loop);
 	r = machine_boot(m);
 	if (!r && !m->cfg->paused)
-		machine_resume(m);
+		r = machine_resume(m);
 	loop_unlock(m->loop);
 	return r;
 }
@@ -326,10 +394,10 @@ void machine_free(struct machine *m)
 		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
 			auto_close_fn(&m->slots[i].kick_fd[q]);
 	}
-	for (unsigned int i = 0; i < m->nr_elastic; i++) {
-		ram_destroy(&m->elastic[i].ram);
-		blocks_destroy(&m->elastic[i].blocks);
-	}
+	guarding_close(m);
+	for (unsigned int i = 0; i < m->nr_elastic; i++)
+		elastic_destroy(&m->elastic[i].elastic);
+	huging_close(m);
 	ram_destroy(&m->boot_ram);
 	auto_close_fn(&m->serial_irq_fd);
 	auto_close_fn(&m->power_irq_fd);
@@ -352,6 +420,11 @@ int machine_reboot(struct machine *m)
 		vmem_system_reset(m->elastic[i].vmem);
 	serial_reset(&m->serial);
 	power_init(&m->power);
-	r = ram_discard(&m->boot_ram, 0, m->boot_ram.bytes);
-	return r ? r : machine_boot(m);
+	r = guarding_reset(m);
+	if (!r)
+		r = ram_discard(&m->boot_ram, 0, m->boot_ram.bytes);
+	if (r)
+		return r;
+	huging_reset(m);
+	return machine_boot(m);
 }

@@ -20,16 +20,18 @@
 #include "vmm/console.h"
 #include "vmm/control/qmp_server.h"
 #include "vmm/kvm/kvm.h"
+#include "vmm/guarding.h"
+#include "vmm/huging.h"
 #include "vmm/kvm/vcpu.h"
-#include "vmm/memory/blocks.h"
+#include "vmm/memory/elastic.h"
 #include "vmm/memory/guest_mem.h"
-#include "vmm/memory/ram.h"
 
 /* Exit codes of `ebb run`. */
 #define EXIT_POWER_OFF 0
 #define EXIT_NO_REBOOT 32
 #define EXIT_CRASH 33
 #define EXIT_BAD_ARGUMENTS 35
+#define EXIT_VIOLATION 37
 
 enum machine_state {
 	MACHINE_PRELAUNCH, /* built, never ran */
@@ -61,9 +63,7 @@ struct machine_slot {
 
 struct machine_elastic {
 	struct machine *machine;
-	struct ram ram;
-	struct blocks blocks;
-	gpa_t base;
+	struct elastic elastic;
 	struct vmem *vmem;
 };
 
@@ -73,6 +73,8 @@ struct machine {
 	struct qmp_server *qmp;
 
 	struct ram boot_ram;
+	struct guarding guarding;
+	struct huging huging;
 	unsigned int nr_elastic;
 	struct machine_elastic elastic[CONFIG_MAX_ELASTIC];
 	struct guest_mem gm;
@@ -117,7 +119,8 @@ int must_check machine_reboot(struct machine *m);
 
 /* Control; no effect when the machine is there already. */
 void machine_pause(struct machine *m);
-void machine_resume(struct machine *m);
+/* -EPERM: guarding_forbids() it. */
+int must_check machine_resume(struct machine *m);
 void machine_power_button(struct machine *m);
 /*
  * A new VM in this process: boot memory given back, kernel loaded again, devices reset, elastic

@@ -12,7 +12,7 @@
 #include "vmm/verbs.h"
 
 static const struct verb *const verbs[] = {
-	&verb_run,   &verb_list,   &verb_stat,	&verb_resize,	 &verb_pause,
+	&verb_run,   &verb_list,   &verb_stat,	&verb_resize, &verb_guard,	 &verb_pause,
 	&verb_resume, &verb_reset, &verb_powerdown, &verb_stop,
 };
 

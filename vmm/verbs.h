@@ -7,7 +7,7 @@
 #include "vmm/options.h"
 
 extern const struct verb verb_run, verb_list, verb_stat, verb_resize, verb_pause, verb_resume,
-	verb_reset, verb_powerdown, verb_stop;
+	verb_reset, verb_powerdown, verb_stop, verb_guard;
 
 /*
  * Parses the command line of a verb whose first word is a VM, and connects to that. WORDS: up to

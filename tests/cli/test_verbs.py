@@ -12,13 +12,14 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import EBB, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
+from vm import EBB, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
 
-VERBS = ("run", "list", "stat", "resize", "pause", "resume", "reset", "powerdown", "stop")
+VERBS = ("run", "list", "stat", "resize", "guard", "pause", "resume", "reset", "powerdown", "stop")
 OPTIONS = {
-    "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "name", "qmp", "paused",
-            "no-reboot", "debug-exit", "loglevel"),
+    "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
+            "name", "qmp", "paused", "no-reboot", "debug-exit", "loglevel"),
     "list": (), "stat": ("json",), "resize": ("wait", "timeout", "device", "cancel"),
+    "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
 }
 
@@ -99,6 +100,69 @@ def a_verb_needs_its_vm():
     for verb in ("resize", "stop"):
         fails(35, verb, "a", *["1G"][:verb == "resize"], "--timeout", "soon", words=["'soon'"])
         fails(35, verb, "a", "--timeout", words=["--timeout needs S"])
+
+
+# --- guard
+
+def poke(*arguments):
+    """One block plugged, ready to touch the next one (see guests/poke.c)."""
+    vm = Vm("-k", guest("poke"), "-m", "64M", "--debug-exit", "-e", "256M,requested=2M", *arguments)
+    vm.expect("^ready\r\n")
+    return vm
+
+
+@test
+def guard_and_stat_show_what_the_guest_did_to_memory_it_gave_back():
+    with poke() as vm:
+        assert "guarded (contain): 0 violations, 0 B resident" in succeeds("stat", vm.qmp_path)
+        vm.send("r")
+        vm.expect("^read 0x0, 1\r\n")
+        vm.send("w")
+        vm.expect("^wrote, 2\r\n")
+        whole = json.loads(succeeds("guard", vm.qmp_path, "--json"))
+        region = whole["regions"][0]
+        # One each; more where the vCPU comes back to an answer that is over (a loaded machine).
+        assert whole["on"] and region["reads"] >= 1 and region["writes"] >= 1, whole
+        assert region["violations"] == region["reads"] + region["writes"], whole
+        assert f"guarded (contain): {region['violations']} violations" in \
+            succeeds("stat", vm.qmp_path)
+        text = succeeds("guard", vm.qmp_path)
+        assert text.startswith("guarded, violation=contain, "), text
+        counts = f"reads {region['reads']}, writes {region['writes']}"
+        assert f"mem0: {region['violations']} violations: {counts}, refused reads 0, " in text
+        address = vm.qmp.command("query-memory-devices")[0]["data"]["memaddr"] + 2 * MiB
+        assert f"last at {address:#x}" in text, text
+        rows = succeeds("guard", vm.qmp_path, "--map", "mem0").splitlines()
+        assert rows[-3:] == ["  blocks 0 to 0: plugged", "  blocks 1 to 127: unplugged",
+                             f"  block 1: {region['reads']} reads, {region['writes']} writes"]
+        fails(1, "guard", vm.qmp_path, "--map", "mem1", words=["mem1"])
+
+
+@test
+def violation_is_chosen_at_run_time():
+    with poke() as vm:
+        fails(35, "guard", vm.qmp_path, "--violation", "forgive", words=["contain, pause, kill"])
+        assert "violation=pause" in succeeds("guard", vm.qmp_path, "--violation", "pause")
+        vm.send("w")
+        wait_until(lambda: vm.qmp.command("query-status")["status"] == "paused", 10, "the pause")
+        assert "\npaused: " in succeeds("guard", vm.qmp_path)
+        assert "\npaused: " in succeeds("stat", vm.qmp_path)
+        succeeds("resume", vm.qmp_path)
+        vm.expect("^wrote, 1\r\n")
+        succeeds("guard", vm.qmp_path, "--violation", "kill")
+        vm.send("w")
+        assert vm.wait() == 37, vm.tail()
+        assert b"--violation=kill" in vm.errors, vm.errors
+
+
+@test
+def an_unguarded_vm_says_so():
+    with poke("--guard", "off") as vm:
+        assert "unguarded: " in succeeds("stat", vm.qmp_path)
+        assert succeeds("guard", vm.qmp_path).startswith("unguarded: ")
+        fails(1, "guard", vm.qmp_path, "--violation", "kill", words=["--guard=off"])
+    fails(35, "run", "-k", guest("hello"), "--guard", "maybe", words=["neither on nor off"])
+    fails(35, "run", "-k", guest("hello"), "--violation", "no", words=["contain, pause, kill"])
 
 
 # --- list and stat
@@ -217,7 +281,7 @@ def resize_that_ends_short_says_why_and_exits_with_1():
     with regrow(params="hold=64M") as vm:
         vm.expect("^size 0\r\n")
         succeeds("resize", vm.qmp_path, "192M", "--wait")
-        done = ebb("resize", vm.qmp_path, "64M", "--wait", "--timeout", "2.5")
+        done = ebb("resize", vm.qmp_path, "64M", "--wait", "--timeout", 2.5 * SLOW)
         assert done.returncode == 1, done
         assert re.fullmatch(rb"elastic memory 64 MiB, target 0 B: short: the guest stopped after 64 MiB, "
                             rb"64 MiB short: .*\n", done.stdout), done

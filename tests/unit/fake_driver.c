@@ -10,6 +10,20 @@
 
 /* Guest memory. */
 
+/* There is no KVM here. */
+static int add_slot(void *ctx, uint32_t slot, gpa_t base, void *host, uint64_t bytes,
+		    bool read_only)
+{
+	(void)ctx, (void)slot, (void)base, (void)host, (void)bytes, (void)read_only;
+	return 0;
+}
+
+static int remove_slot(void *ctx, uint32_t slot)
+{
+	(void)ctx, (void)slot;
+	return 0;
+}
+
 void fake_memory_init(struct fake_memory *m, uint64_t boot_bytes, uint64_t elastic_bytes,
 		      uint64_t block_bytes)
 {
@@ -17,12 +31,18 @@ void fake_memory_init(struct fake_memory *m, uint64_t boot_bytes, uint64_t elast
 	cr_assert_eq(ram_create(&m->boot, "test-boot", boot_bytes), 0);
 	cr_assert_eq(gm_add(&m->gm, GPA(0), boot_bytes, &m->boot, 0, NULL), 0);
 	if (elastic_bytes) {
-		cr_assert_eq(ram_create(&m->elastic, "test-elastic", elastic_bytes), 0);
-		cr_assert_eq(blocks_init(&m->blocks, block_bytes,
-					 (uint32_t)(elastic_bytes / block_bytes)),
-			     0);
-		cr_assert_eq(gm_add(&m->gm, GPA(FAKE_ELASTIC_BASE), elastic_bytes, &m->elastic, 0,
-				    &m->blocks),
+		struct elastic_cfg cfg = {
+			.name = "test-elastic",
+			.base = GPA(FAKE_ELASTIC_BASE),
+			.bytes = elastic_bytes,
+			.block_bytes = block_bytes,
+			.slot_ops = { .add = add_slot, .remove = remove_slot },
+			.segment_bytes = slots_segment_bytes(elastic_bytes, block_bytes, 64),
+		};
+
+		cr_assert_eq(elastic_init(&m->elastic, &cfg), 0);
+		cr_assert_eq(gm_add(&m->gm, cfg.base, elastic_bytes, &m->elastic.ram, 0,
+				    &m->elastic.blocks),
 			     0);
 	}
 	gm_freeze(&m->gm);
@@ -31,8 +51,7 @@ void fake_memory_init(struct fake_memory *m, uint64_t boot_bytes, uint64_t elast
 void fake_memory_destroy(struct fake_memory *m)
 {
 	ram_destroy(&m->boot);
-	ram_destroy(&m->elastic);
-	blocks_destroy(&m->blocks);
+	elastic_destroy(&m->elastic);
 }
 
 gpa_t fake_alloc(struct fake_memory *m, uint64_t bytes, uint64_t align)

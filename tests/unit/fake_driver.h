@@ -10,6 +10,7 @@
 #define EBB_TESTS_FAKE_DRIVER_H
 
 #include "virtio/mmio.h"
+#include "vmm/memory/elastic.h"
 #include "vmm/memory/guest_mem.h"
 
 /* Guest memory: boot memory at 0 and, if asked for, one elastic region, all blocks unplugged. */
@@ -18,8 +19,8 @@
 
 struct fake_memory {
 	struct guest_mem gm;
-	struct ram boot, elastic;
-	struct blocks blocks;
+	struct ram boot;
+	struct elastic elastic; /* unguarded */
 	uint64_t next_free; /* of boot memory, for fake_alloc() */
 };
 

@@ -93,3 +93,39 @@ Test(blocks, there_is_no_run_past_the_end)
 	cr_assert_eq(blocks_next_run(&b, 4, BLOCK_UNPLUGGED, &first), NR - 4);
 	cr_assert_eq(first, 4);
 }
+
+Test(blocks, no_block_is_pinned_at_first)
+{
+	cr_expect_not(blocks_any_pinned(&b, 0, NR));
+	cr_expect_not(blocks_any_pinned(&b, NR, 0));
+}
+
+Test(blocks, every_block_that_bytes_touch_is_pinned_as_often_as_asked)
+{
+	blocks_pin(&b, 2 * BLOCK - 1, 2);
+	blocks_pin(&b, 2 * BLOCK, BLOCK);
+	blocks_pin(&b, 2 * BLOCK, 0);
+	blocks_pin(&b, NR * BLOCK - 1, 1);
+	for (uint32_t i = 0; i < NR; i++)
+		cr_assert_eq(b.pins[i], i == 2 ? 2 : i == 1 || i == NR - 1 ? 1 : 0, "block %u", i);
+	cr_expect(blocks_any_pinned(&b, 0, 2) && blocks_any_pinned(&b, 2, 1));
+	cr_expect_not(blocks_any_pinned(&b, 0, 1) || blocks_any_pinned(&b, 3, NR - 4));
+	cr_expect_not(blocks_any_pinned(&b, 2, 0));
+	blocks_unpin(&b, 2 * BLOCK - 1, 2);
+	cr_expect_not(blocks_any_pinned(&b, 0, 2));
+	cr_expect(blocks_any_pinned(&b, 2, 1), "one pin is left");
+	blocks_unpin(&b, 2 * BLOCK, BLOCK);
+	blocks_unpin(&b, NR * BLOCK - 1, 1);
+	cr_expect_not(blocks_any_pinned(&b, 0, NR));
+}
+
+Test(blocks, pins_and_states_know_nothing_of_each_other)
+{
+	blocks_pin(&b, 0, 3 * BLOCK);
+	blocks_set(&b, 0, 2, BLOCK_PLUGGED);
+	blocks_set(&b, 0, 1, BLOCK_CLOSING);
+	cr_expect(blocks_any_pinned(&b, 0, 1) && blocks_any_pinned(&b, 2, 1));
+	cr_expect_eq(blocks_plugged_bytes(&b), BLOCK);
+	blocks_unpin(&b, 0, 3 * BLOCK);
+	cr_expect_eq(blocks_state(&b, 1), BLOCK_PLUGGED);
+}

@@ -136,13 +136,13 @@ Test(chain, missing_memory_refuses_the_whole_write)
 
 Test(chain, writable_part_is_valid_only_while_its_blocks_are_plugged)
 {
-	blocks_set(&mem.blocks, 0, 2, BLOCK_PLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 2, BLOCK_PLUGGED);
 	add(FAKE_ELASTIC_BASE + BLOCK - 8, 16, true);
 	cr_assert(chain_writable_valid(&c), "two plugged blocks of one region");
 	cr_assert_eq(chain_write(&c, "12345678", 8), 0);
-	blocks_set(&mem.blocks, 0, 1, BLOCK_UNPLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_UNPLUGGED);
 	cr_assert(chain_writable_valid(&c), "only what is left to fill counts");
-	blocks_set(&mem.blocks, 1, 1, BLOCK_CLOSING);
+	blocks_set(&mem.elastic.blocks, 1, 1, BLOCK_CLOSING);
 	cr_assert_not(chain_writable_valid(&c));
 	cr_assert_eq(chain_write(&c, "12345678", 8), -EFAULT);
 }
@@ -204,4 +204,44 @@ Test(chain, total_length_is_what_a_used_length_can_tell)
 	cr_assert_eq(chain_add(&c, GPA(0), 1, true), -EPROTO);
 	cr_assert_eq(chain_readable(&c), UINT32_MAX - 10);
 	cr_assert_eq(chain_writable(&c), 10);
+}
+
+Test(chain, all_of_a_chain_is_pinned_until_it_is_unpinned)
+{
+	const struct blocks *b = &mem.elastic.blocks;
+	uint8_t data[4];
+
+	blocks_set(&mem.elastic.blocks, 0, 3, BLOCK_PLUGGED);
+	add(0x1000, 4, false);
+	add(FAKE_ELASTIC_BASE, 4, false);
+	add(FAKE_ELASTIC_BASE + 3 * BLOCK - 4, 4, true);
+	add(FAKE_ELASTIC_BASE + 8, 4, true);
+	cr_assert_eq(chain_pin(&c), 0);
+	cr_expect(b->pins[0] == 2 && !b->pins[1] && b->pins[2] == 1);
+	/* What was taken meanwhile makes no difference. */
+	cr_assert_eq(chain_read(&c, data, 4), 0);
+	cr_assert_eq(chain_write(&c, data, 4), 0);
+	chain_unpin(&c);
+	cr_expect_not(blocks_any_pinned(b, 0, 4));
+}
+
+Test(chain, nothing_is_pinned_when_some_of_a_chain_does_not_exist)
+{
+	blocks_set(&mem.elastic.blocks, 0, 3, BLOCK_PLUGGED);
+	add(FAKE_ELASTIC_BASE, 4, false);
+	add(FAKE_ELASTIC_BASE + BLOCK, 2 * BLOCK, true);
+	add(FAKE_ELASTIC_BASE + 3 * BLOCK, 4, true);
+	cr_expect_eq(chain_pin(&c), -EFAULT);
+	cr_expect_not(blocks_any_pinned(&mem.elastic.blocks, 0, 4));
+	blocks_set(&mem.elastic.blocks, 3, 1, BLOCK_PLUGGED);
+	cr_expect_eq(chain_pin(&c), 0);
+	chain_unpin(&c);
+	cr_expect_not(blocks_any_pinned(&mem.elastic.blocks, 0, 4));
+}
+
+Test(chain, empty_chain_pins_nothing)
+{
+	cr_expect_eq(chain_pin(&c), 0);
+	chain_unpin(&c);
+	cr_expect_not(blocks_any_pinned(&mem.elastic.blocks, 0, 4));
 }

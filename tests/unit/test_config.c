@@ -193,6 +193,20 @@ Test(config, elastic_memory_that_can_not_be_read_is_refused)
 	cr_assert_eq(TAKE("-k", "k", "-e", "1G,id=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), 0);
 }
 
+Test(config, huge_pages_always_auto_or_never)
+{
+	cr_assert_eq(TAKE("-k", "k"), 0);
+	cr_assert_eq(cfg.huge, HUGE_AUTO);
+	cr_assert_eq(TAKE("-k", "k", "--huge", "always"), 0);
+	cr_assert_eq(cfg.huge, HUGE_ALWAYS);
+	cr_assert_eq(TAKE("-k", "k", "--huge=never"), 0);
+	cr_assert_eq(cfg.huge, HUGE_NEVER);
+	cr_assert_eq(TAKE("-k", "k", "--huge=never", "--huge=auto"), 0);
+	cr_assert_eq(cfg.huge, HUGE_AUTO);
+	REFUSED("'on' is none of always, auto, never", "--huge", "on");
+	REFUSED("--huge: ''", "--huge=");
+}
+
 Test(config, bad_names_and_levels_are_refused)
 {
 	REFUSED("VM name", "-n", "a/b");

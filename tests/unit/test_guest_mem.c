@@ -197,3 +197,29 @@ Test(guest_mem, file_fills_memory)
 	cr_assert_eq(gm_read_file(&gm, GPA(0x1000), -1, 0, 8), -EBADF);
 	close(fd);
 }
+
+Test(guest_mem, pins_are_on_all_blocks_of_a_range_or_on_none)
+{
+	blocks_set(&blocks, 0, 2, BLOCK_PLUGGED);
+	cr_assert_eq(gm_pin(&gm, GPA(ELASTIC + BLOCK - 1), 2), 0);
+	cr_expect(blocks.pins[0] == 1 && blocks.pins[1] == 1);
+	cr_expect_eq(gm_pin(&gm, GPA(ELASTIC + 2 * BLOCK - 1), 2), -EFAULT);
+	cr_expect_eq(gm_pin(&gm, GPA(ELASTIC + 3 * BLOCK), 1), -EFAULT);
+	cr_expect_eq(gm_pin(&gm, GPA(ELASTIC - 1), 2), -EFAULT);
+	blocks_set(&blocks, 1, 1, BLOCK_CLOSING);
+	cr_expect_eq(gm_pin(&gm, GPA(ELASTIC + BLOCK), 1), -EFAULT);
+	cr_expect(blocks.pins[0] == 1 && blocks.pins[1] == 1 && !blocks_any_pinned(&blocks, 2, 2));
+	/* Undone whatever the blocks are by then. */
+	gm_unpin(&gm, GPA(ELASTIC + BLOCK - 1), 2);
+	cr_expect_not(blocks_any_pinned(&blocks, 0, 4));
+}
+
+Test(guest_mem, boot_memory_needs_no_pins)
+{
+	cr_expect_eq(gm_pin(&gm, GPA(LOW_BYTES - 8), 8), 0);
+	cr_expect_eq(gm_pin(&gm, GPA(LOW_BYTES - 8), 9), -EFAULT);
+	cr_expect_eq(gm_pin(&gm, GPA(HOLE), 1), -EFAULT);
+	cr_expect_eq(gm_pin(&gm, GPA(UINT64_MAX), 2), -EFAULT);
+	gm_unpin(&gm, GPA(LOW_BYTES - 8), 8);
+	cr_expect_not(blocks_any_pinned(&blocks, 0, 4));
+}

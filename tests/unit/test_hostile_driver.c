@@ -240,9 +240,9 @@ Test(hostile_driver, buffer_across_two_regions_is_refused_without_harm)
 	/* Two regions side by side: no hole for the guest, yet not one piece of memory for us. */
 	two = (struct fake_memory){ .next_free = 0x10000 };
 	cr_assert_eq(ram_create(&two.boot, "low", 2 * MiB), 0);
-	cr_assert_eq(ram_create(&two.elastic, "high", 2 * MiB), 0);
+	cr_assert_eq(ram_create(&two.elastic.ram, "high", 2 * MiB), 0);
 	cr_assert_eq(gm_add(&two.gm, GPA(0), 2 * MiB, &two.boot, 0, NULL), 0);
-	cr_assert_eq(gm_add(&two.gm, GPA(2 * MiB), 2 * MiB, &two.elastic, 0, NULL), 0);
+	cr_assert_eq(gm_add(&two.gm, GPA(2 * MiB), 2 * MiB, &two.elastic.ram, 0, NULL), 0);
 	gm_freeze(&two.gm);
 	fake_device_init(&device, &two.gm);
 	fake_driver_init(&driver, &two, &device.dev);
@@ -267,15 +267,15 @@ Test(hostile_driver, buffer_in_an_unplugged_block_fails_and_allocates_nothing)
 	uint32_t used;
 
 	fake_driver_start(&driver, 0);
-	blocks_set(&mem.blocks, 2, 1, BLOCK_PLUGGED);
-	cr_assert_eq(ram_resident(&mem.elastic, &before), 0);
+	blocks_set(&mem.elastic.blocks, 2, 1, BLOCK_PLUGGED);
+	cr_assert_eq(ram_resident(&mem.elastic.ram, &before), 0);
 	for (unsigned int i = 0; i < 3; i++) {
 		fake_queue_add(&driver.queues[0], all[i], 2);
 		fake_driver_kick(&driver, 0);
 		cr_assert_eq(device.nr_faults, i + 1);
 		cr_assert(fake_queue_poll(&driver.queues[0], NULL, &used) && used == 0);
 	}
-	cr_assert_eq(ram_resident(&mem.elastic, &after), 0);
+	cr_assert_eq(ram_resident(&mem.elastic.ram, &after), 0);
 	cr_assert_eq(after, before, "no host page appeared");
 	cr_assert_eq(after, 0);
 	assert_works();
@@ -495,14 +495,14 @@ Test(hostile_driver, used_ring_that_loses_its_memory_breaks_the_device)
 {
 	struct fake_queue *dq = &driver.queues[0];
 
-	blocks_set(&mem.blocks, 0, 1, BLOCK_PLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_PLUGGED);
 	cr_assert(fake_driver_negotiate(&driver, UINT64_C(1) << VIRTIO_F_VERSION_1));
 	fake_queue_init(dq, &mem, 8);
 	dq->used = GPA(FAKE_ELASTIC_BASE);
 	cr_assert(fake_driver_enable_queue(&driver, 0));
 	fake_driver_add_status(&driver, VIRTIO_CONFIG_S_DRIVER_OK);
 	fake_queue_add(dq, &one_out, 1);
-	blocks_set(&mem.blocks, 0, 1, BLOCK_UNPLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_UNPLUGGED);
 	fake_driver_kick(&driver, 0);
 	cr_assert(fake_driver_needs_reset(&driver));
 	fake_driver_start(&driver, 0);

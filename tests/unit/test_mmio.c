@@ -616,7 +616,7 @@ Test(hostile_mmio, bad_rings_make_no_queue_and_a_device_that_needs_reset)
 		{ "half unplugged", 2, elastic + 2 * BLOCK - 4 },
 	};
 
-	blocks_set(&mem.blocks, 1, 1, BLOCK_PLUGGED);
+	blocks_set(&mem.elastic.blocks, 1, 1, BLOCK_PLUGGED);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct fake_queue *q = &d.queues[0];
 
@@ -642,9 +642,9 @@ Test(hostile_mmio, ring_that_straddles_two_regions_is_refused)
 
 	two = (struct fake_memory){ .next_free = 0x10000 };
 	cr_assert_eq(ram_create(&two.boot, "low", 2 * MiB), 0);
-	cr_assert_eq(ram_create(&two.elastic, "high", 2 * MiB), 0);
+	cr_assert_eq(ram_create(&two.elastic.ram, "high", 2 * MiB), 0);
 	cr_assert_eq(gm_add(&two.gm, GPA(0), 2 * MiB, &two.boot, 0, NULL), 0);
-	cr_assert_eq(gm_add(&two.gm, GPA(2 * MiB), 2 * MiB, &two.elastic, 0, NULL), 0);
+	cr_assert_eq(gm_add(&two.gm, GPA(2 * MiB), 2 * MiB, &two.elastic.ram, 0, NULL), 0);
 	gm_freeze(&two.gm);
 	fake_device_init(&device, &two.gm);
 	fake_driver_init(&d, &two, &device.dev);

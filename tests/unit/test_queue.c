@@ -501,26 +501,26 @@ Test(hostile_ring, head_made_available_twice_is_refused_while_in_flight)
 /* case 7 and 19, of the rings themselves */
 Test(hostile_ring, rings_that_lose_their_memory_are_refused_accesses)
 {
-	blocks_set(&mem.blocks, 0, 1, BLOCK_PLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_PLUGGED);
 	drv.desc = GPA(FAKE_ELASTIC_BASE);
 	q.desc = drv.desc;
 	add_one();
-	blocks_set(&mem.blocks, 0, 1, BLOCK_UNPLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_UNPLUGGED);
 	assert_broken("descriptor table");
 
 	teardown();
 	setup();
-	blocks_set(&mem.blocks, 0, 1, BLOCK_PLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_PLUGGED);
 	drv.avail = q.avail = GPA(FAKE_ELASTIC_BASE);
 	add_one();
-	blocks_set(&mem.blocks, 0, 1, BLOCK_UNPLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_UNPLUGGED);
 	assert_broken("available ring");
 
-	blocks_set(&mem.blocks, 0, 1, BLOCK_PLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_PLUGGED);
 	q.used = GPA(FAKE_ELASTIC_BASE);
 	q.event_idx = true;
 	cr_assert_eq(virtq_pop(&q, &mem.gm, &c), 1);
-	blocks_set(&mem.blocks, 0, 1, BLOCK_UNPLUGGED);
+	blocks_set(&mem.elastic.blocks, 0, 1, BLOCK_UNPLUGGED);
 	cr_assert_eq(virtq_push(&q, &mem.gm, &c), -EPROTO);
 	cr_assert_eq(virtq_enable_kick(&q, &mem.gm), -EPROTO);
 }

@@ -40,13 +40,15 @@
  *   SHOULD NOT notify of plugged_size          plug_and_unplug_send_no_configuration_interrupt
  *   MAY notify even if nothing changed         request_interrupts_the_driver_also_when_unchanged
  * Device initialization, driver
- *   SHOULD accept UNPLUGGED_INACCESSIBLE       driver_must_accept_unplugged_inaccessible
+ *   SHOULD accept UNPLUGGED_INACCESSIBLE       a driver that does not is served too:
+ *                                              driver_may_leave_unplugged_inaccessible_out
  *   SHOULD send UNPLUG ALL until it succeeds
  *     while unused memory is plugged           unplug_all_after_device_reset_starts_afresh,
  *                                              unplug_all_is_busy_when_the_host_fails (then tried
  *                                              again); that a driver does so is up to it
  * Device initialization, device
- *   MAY fail without UNPLUGGED_INACCESSIBLE    driver_must_accept_unplugged_inaccessible
+ *   MAY fail without UNPLUGGED_INACCESSIBLE    does not:
+ *                                              driver_may_leave_unplugged_inaccessible_out
  *   MUST NOT change blocks in device reset     device_reset_keeps_blocks_contents_and_sizes
  *   MUST NOT modify plugged memory in device
  *     reset                                    device_reset_keeps_blocks_contents_and_sizes
@@ -63,8 +65,9 @@
  *   MUST NOT read unplugged memory by DMA      unplugged_memory_does_not_exist_for_devices,
  *                                              hostile: response_...
  *   SHOULD NOT read unplugged memory by CPU
- *     without UNPLUGGED_INACCESSIBLE           cannot arise: the bit is required,
- *                                              driver_must_accept_unplugged_inaccessible
+ *     without UNPLUGGED_INACCESSIBLE           counted apart from violations:
+ *                                              unplugged_memory_reads_as_zeros_for_a_driver_that_
+ *                                              did_not_promise_to_keep_out
  *   MUST NOT read unplugged memory with it     as "MUST NOT write"
  *   MUST NOT request unplug of memory in use   what a device can see of it, its own buffers:
  *                                              hostile: response_inside_the_blocks_to_be_unplugged_
@@ -89,7 +92,9 @@
  *   MUST allow reads and writes of plugged
  *     memory                                   plugged_memory_can_be_written_and_read
  *   without UNPLUGGED_INACCESSIBLE MUST allow
- *     CPU reads of unplugged memory            cannot arise: the bit is required
+ *     CPU reads of unplugged memory            unplugged_memory_reads_as_zeros_for_a_driver_that_
+ *                                              did_not_promise_to_keep_out; test_slots.c and
+ *                                              test_elastic.c; a guest test shows it of KVM
  *   MAY change blocks in system reset          system_reset_unplugs_all_and_keeps_the_request
  *   SHOULD unplug all in system reset          system_reset_unplugs_all_and_keeps_the_request
  *   with PERSISTENT_SUSPEND MUST NOT change
@@ -115,7 +120,8 @@
  *   MUST ERROR: addr unaligned, nb_blocks 0,
  *     outside the usable region                rules: every_request_...; unplug_of_a_bad_range_...
  *   MUST ERROR: a block already unplugged      rules: every_request_...; unplug_of_unplugged_...
- *   MAY BUSY                                   unplug_is_busy_when_the_host_fails
+ *   MAY BUSY                                   unplug_is_busy_when_the_host_fails,
+ *                                              unplug_of_pinned_blocks_is_busy_until_they_are_not
  *   MUST ACK when unplugged; MUST update
  *     plugged_size                             plugged_size_follows_the_blocks
  * UNPLUG ALL request, driver
@@ -123,7 +129,8 @@
  * UNPLUG ALL request, device
  *   MUST ignore all but the type               unplug_all_unplugs_everything_whatever_its_payload
  *   MUST ignore padding in the payload         as PLUG
- *   MAY BUSY                                   unplug_all_is_busy_when_the_host_fails
+ *   MAY BUSY                                   unplug_all_is_busy_when_the_host_fails,
+ *                                              unplug_all_is_busy_while_any_block_is_pinned
  *   MUST ACK when all are unplugged            unplug_all_unplugs_everything_whatever_its_payload
  *   MUST set plugged_size 0 with ACK           unplug_all_unplugs_everything_whatever_its_payload
  *   MAY modify usable_region_size before ACK   unplug_all_shrinks_the_usable_region_to_the_request
@@ -148,7 +155,10 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
+#include "tests/unit/fake_slots.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/uapi_compat.h"
 
@@ -164,6 +174,9 @@ static void small(void)
 	vmem_rig_init(&rig, 64 * MiB); /* 32 blocks, all usable */
 	vmem_rig_start(&rig, 64 * MiB);
 }
+
+/* A region whose memory may be replaced before a driver comes. */
+static void guardable(void) { vmem_rig_init(&rig, 64 * MiB); }
 
 static void down(void) { vmem_rig_destroy(&rig); }
 
@@ -324,8 +337,7 @@ Test(virtio_mem, configuration_no_guest_can_use_is_refused)
 {
 	struct vmem_env env = { .loop = rig.loop,
 				.gm = &rig.mem.gm,
-				.ram = &rig.mem.elastic,
-				.blocks = &rig.mem.blocks };
+				.elastic = &rig.mem.elastic };
 
 	REFUSED(block_bytes, 0);
 	REFUSED(block_bytes, 1 * MiB);
@@ -342,13 +354,72 @@ Test(virtio_mem, configuration_no_guest_can_use_is_refused)
 
 /* Features. */
 
-Test(virtio_mem, driver_must_accept_unplugged_inaccessible)
+Test(virtio_mem, driver_may_leave_unplugged_inaccessible_out)
 {
 	const uint64_t v1 = UINT64_C(1) << VIRTIO_F_VERSION_1;
 
 	cr_expect(fake_driver_device_features(&rig.drv) & VMEM_FEATURES, "it is offered");
-	cr_expect_not(fake_driver_negotiate(&rig.drv, v1), "FEATURES_OK sticks without it");
+	cr_expect(fake_driver_negotiate(&rig.drv, v1), "FEATURES_OK sticks");
 	cr_expect(fake_driver_negotiate(&rig.drv, v1 | VMEM_FEATURES));
+	fake_driver_start(&rig.drv, 0);
+	cr_expect_eq(vmem_rig_plug(&rig, 0, 2), ACK);
+	vmem_rig_fill(&rig, 1, 1);
+	cr_expect(vmem_rig_holds(&rig, 1, 1));
+	cr_expect_eq(vmem_rig_unplug(&rig, 0, 2), ACK);
+}
+
+/* The same region once more, guarded and with slots that can be asked. */
+static struct guard *guard_the_rig(struct fake_slots *kvm, int *news_fd)
+{
+	struct elastic *e = &rig.mem.elastic;
+	struct elastic_cfg cfg = { .name = "test-guarded",
+				   .base = e->base,
+				   .bytes = e->ram.bytes,
+				   .block_bytes = VMEM_BLOCK,
+				   .slot_ops = fake_slots_init(kvm),
+				   .segment_bytes = 128 * MiB };
+
+	cr_assert_eq(guard_new(&cfg.guard, news_fd), 0);
+	elastic_destroy(e);
+	cr_assert_eq(elastic_init(e, &cfg), 0);
+	cr_assert_eq(guard_start(cfg.guard), 0);
+	return cfg.guard;
+}
+
+Test(virtio_mem_setup, unplugged_memory_reads_as_zeros_for_a_driver_that_did_not_promise_to_keep_out,
+     .init = guardable)
+{
+	static struct fake_slots kvm;
+	int news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct guard *guard = guard_the_rig(&kvm, &news_fd);
+	struct elastic *e = &rig.mem.elastic;
+	struct guard_counts counts;
+
+	fake_driver_start(&rig.drv, 0);
+	cr_assert_eq(vmem_request(rig.v, 64 * MiB), 0);
+	cr_expect(guard_info(e->guarded).reads_lawful);
+	cr_expect(fake_slots_shows(&kvm, vmem_rig_at(&rig, 0), e->slots.zeros, true));
+	cr_assert_eq(vmem_rig_plug(&rig, 1, 1), ACK);
+	vmem_rig_fill(&rig, 1, 1);
+	cr_expect(fake_slots_shows(&kvm, vmem_rig_at(&rig, 0), e->ram.host, false));
+	cr_expect_eq(*(volatile uint64_t *)e->ram.host, 0);
+	counts = guard_info(e->guarded).counts;
+	cr_expect_geq(counts.lawful_reads, 1);
+	cr_expect_eq(guard_violations(&counts), 0);
+	vmem_rig_vcpu_write(&rig, 0, 0, 1);
+	cr_expect_geq(guard_info(e->guarded).counts.writes, 1, "writes stay unlawful");
+
+	/* The next driver promises. */
+	fake_driver_start(&rig.drv, VMEM_FEATURES);
+	cr_expect_not(guard_info(e->guarded).reads_lawful);
+	cr_expect(vmem_rig_holds(&rig, 1, 1));
+	cr_expect_eq(((volatile uint64_t *)e->ram.host)[3 * VMEM_BLOCK / 8], 0);
+	cr_expect_geq(guard_info(e->guarded).counts.reads, 1);
+	cr_expect_eq(vmem_rig_unplug_all(&rig), ACK);
+	elastic_tick(e, clock_ns() + SLOTS_IDLE_NS);
+	cr_expect_not(fake_slots_any(&kvm, vmem_rig_at(&rig, 0)));
+	guard_free(guard);
+	close(news_fd);
 }
 
 Test(virtio_mem_setup, node_is_offered_only_when_there_is_one)
@@ -760,6 +831,53 @@ Test(virtio_mem, unplug_all_is_busy_when_the_host_fails)
 	cr_expect_eq(vmem_rig_resident(&rig), 0);
 }
 
+/* A block that a request of some device is using stays. */
+
+static uint64_t nr_pinned_answers(void)
+{
+	return vmem_rig_info(&rig).counters.busys[VMEM_BUSY_PINNED];
+}
+
+Test(virtio_mem, unplug_of_pinned_blocks_is_busy_until_they_are_not)
+{
+	gpa_t at = gpa_add(vmem_rig_at(&rig, 1), VMEM_BLOCK - 8);
+
+	cr_assert_eq(vmem_rig_plug(&rig, 0, 4), ACK);
+	vmem_rig_fill(&rig, 1, 1);
+	cr_assert_eq(gm_pin(&rig.mem.gm, at, 16), 0);
+	cr_expect_eq(vmem_rig_unplug(&rig, 0, 2), BUSY);
+	cr_expect_eq(vmem_rig_unplug(&rig, 2, 1), BUSY);
+	cr_expect_eq(nr_pinned_answers(), 2);
+	cr_expect_eq(vmem_rig_info(&rig).plugged_bytes, 4 * VMEM_BLOCK, "all or nothing");
+	cr_expect(vmem_rig_holds(&rig, 1, 1));
+	cr_expect_eq(vmem_rig_unplug(&rig, 3, 1), ACK, "the others are free to go");
+	cr_expect_eq(vmem_rig_unplug(&rig, 0, 1), ACK);
+	cr_expect_eq(vmem_rig_plug(&rig, 0, 1), ACK);
+	/* Twice pinned, once unpinned. */
+	cr_assert_eq(gm_pin(&rig.mem.gm, vmem_rig_at(&rig, 1), 8), 0);
+	gm_unpin(&rig.mem.gm, at, 16);
+	cr_expect_eq(vmem_rig_unplug(&rig, 1, 1), BUSY);
+	cr_expect_eq(vmem_rig_unplug(&rig, 2, 1), ACK);
+	gm_unpin(&rig.mem.gm, vmem_rig_at(&rig, 1), 8);
+	cr_expect_eq(vmem_rig_unplug(&rig, 0, 2), ACK);
+	cr_expect_eq(nr_pinned_answers(), 3);
+	cr_expect_eq(vmem_rig_resident(&rig), 0);
+}
+
+Test(virtio_mem, unplug_all_is_busy_while_any_block_is_pinned)
+{
+	cr_assert_eq(vmem_rig_plug(&rig, 0, 4), ACK);
+	vmem_rig_fill(&rig, 0, 1);
+	cr_assert_eq(gm_pin(&rig.mem.gm, vmem_rig_at(&rig, 3), 1), 0);
+	cr_expect_eq(vmem_rig_unplug_all(&rig), BUSY);
+	cr_expect_eq(nr_pinned_answers(), 1);
+	cr_expect_eq(vmem_rig_info(&rig).plugged_bytes, 4 * VMEM_BLOCK);
+	cr_expect(vmem_rig_holds(&rig, 0, 1));
+	gm_unpin(&rig.mem.gm, vmem_rig_at(&rig, 3), 1);
+	cr_expect_eq(vmem_rig_unplug_all(&rig), ACK);
+	cr_expect_eq(vmem_rig_resident(&rig), 0);
+}
+
 /* Cost. */
 
 Test(virtio_mem_setup, run_of_blocks_is_one_discard_and_a_long_one_is_cut)
@@ -769,16 +887,16 @@ Test(virtio_mem_setup, run_of_blocks_is_one_discard_and_a_long_one_is_cut)
 	vmem_rig_init(&rig, 1 * GiB);
 	vmem_rig_start(&rig, 1 * GiB);
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 512), ACK);
-	before = vmem_rig_info(&rig).counters.discards;
+	before = vmem_rig_info(&rig).host.discards;
 	cr_assert_eq(vmem_rig_unplug(&rig, 0, 64), ACK);
-	cr_expect_eq(vmem_rig_info(&rig).counters.discards - before, 1, "128 MiB");
+	cr_expect_eq(vmem_rig_info(&rig).host.discards - before, 1, "128 MiB");
 	cr_assert_eq(vmem_rig_unplug(&rig, 64, 65), ACK);
-	cr_expect_eq(vmem_rig_info(&rig).counters.discards - before, 3, "130 MiB more");
+	cr_expect_eq(vmem_rig_info(&rig).host.discards - before, 3, "130 MiB more");
 	cr_assert_eq(vmem_rig_unplug(&rig, 200, 1), ACK);
-	before = vmem_rig_info(&rig).counters.discards;
+	before = vmem_rig_info(&rig).host.discards;
 	cr_assert_eq(vmem_rig_unplug_all(&rig), ACK);
 	/* Blocks 129 to 199 are 142 MiB, 201 to 511 are 622 MiB. */
-	cr_expect_eq(vmem_rig_info(&rig).counters.discards - before, 2 + 5);
+	cr_expect_eq(vmem_rig_info(&rig).host.discards - before, 2 + 5);
 }
 
 Test(virtio_mem, counters_tell_requests_and_answers)
@@ -799,8 +917,8 @@ Test(virtio_mem, counters_tell_requests_and_answers)
 	cr_expect_eq(c.unknown_requests, 1);
 	cr_expect_eq(c.responses[ACK], 4);
 	cr_expect_eq(c.responses[ERROR], 2);
-	cr_expect_eq(c.discarded_bytes, 4 * MiB + 2 * MiB + 2 * MiB);
-	cr_expect_gt(c.discard_ns, 0);
+	cr_expect_eq(vmem_rig_info(&rig).host.discarded_bytes, 4 * MiB + 2 * MiB + 2 * MiB);
+	cr_expect_gt(vmem_rig_info(&rig).host.discard_ns, 0);
 }
 
 /* More than one device. */

@@ -109,7 +109,7 @@ static gpa_t boot(uint64_t bytes) { return fake_alloc(&rig.mem, bytes, 16); }
 static void expect_broken(const struct vmem_req *req, const struct fake_buffer *bufs,
 			  unsigned int nr_bufs)
 {
-	uint32_t plugged = rig.mem.blocks.nr_plugged;
+	uint32_t plugged = rig.mem.elastic.blocks.nr_plugged;
 	uint64_t resident = vmem_rig_resident(&rig);
 	uint32_t used = 99;
 
@@ -118,9 +118,9 @@ static void expect_broken(const struct vmem_req *req, const struct fake_buffer *
 	cr_expect(vmem_rig_config_interrupt(&rig), "the driver is told");
 	cr_expect(fake_queue_poll(&rig.drv.queues[0], NULL, &used), "the head comes back");
 	cr_expect_eq(used, 0);
-	cr_expect_eq(rig.mem.blocks.nr_plugged, plugged);
-	for (uint32_t i = 0; i < rig.mem.blocks.nr; i++)
-		cr_expect_neq(rig.mem.blocks.state[i], BLOCK_CLOSING);
+	cr_expect_eq(rig.mem.elastic.blocks.nr_plugged, plugged);
+	for (uint32_t i = 0; i < rig.mem.elastic.blocks.nr; i++)
+		cr_expect_neq(rig.mem.elastic.blocks.state[i], BLOCK_CLOSING);
 	cr_expect_eq(vmem_rig_resident(&rig), resident);
 	/* Quiet until it is reset. */
 	fake_driver_kick(&rig.drv, 0);

@@ -242,8 +242,7 @@ Test(virtio_mem_job_setup, callback_may_start_the_next_job)
 	cr_assert_eq(vmem_new(&rig.v, &rig.cfg,
 			      &(struct vmem_env){ .loop = rig.loop,
 						  .gm = &rig.mem.gm,
-						  .ram = &rig.mem.elastic,
-						  .blocks = &rig.mem.blocks,
+						  .elastic = &rig.mem.elastic,
 						  .job_changed = start_next }),
 		     0);
 	fake_driver_init(&rig.drv, &rig.mem, vmem_dev(rig.v));

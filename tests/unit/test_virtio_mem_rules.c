@@ -23,49 +23,62 @@ static struct vmem_req request(uint16_t type, uint64_t addr, uint16_t nr)
 
 struct expected {
 	uint16_t resp, state;
+	enum vmem_busy busy;
 };
+
+static struct expected busy(enum vmem_busy why)
+{
+	return (struct expected){ VIRTIO_MEM_RESP_BUSY, 0, why };
+}
 
 /* The oracle: the words of the specification, one block at a time. */
 static struct expected oracle(const struct vmem_sizes *s, const struct blocks *b, uint16_t type,
 			      uint64_t addr, uint16_t nr)
 {
-	unsigned int seen[3] = { 0 };
+	unsigned int seen[3] = { 0 }, pinned = 0;
 	unsigned __int128 end = (unsigned __int128)s->addr + s->usable_bytes;
 	uint64_t after = nr;
 
 	if (type == VIRTIO_MEM_REQ_UNPLUG_ALL) {
 		for (uint32_t i = 0; i < b->nr; i++)
 			if (b->state[i] == BLOCK_CLOSING)
-				return (struct expected){ VIRTIO_MEM_RESP_BUSY, 0 };
-		return (struct expected){ VIRTIO_MEM_RESP_ACK, 0 };
+				return busy(VMEM_BUSY_CLOSING);
+		for (uint32_t i = 0; i < b->nr; i++)
+			if (b->pins[i])
+				return busy(VMEM_BUSY_PINNED);
+		return (struct expected){ VIRTIO_MEM_RESP_ACK, 0, 0 };
 	}
 	if (type > VIRTIO_MEM_REQ_STATE || addr % s->block_bytes || nr == 0)
-		return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0 };
+		return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0, 0 };
 	for (unsigned int i = 0; i < nr; i++) {
 		unsigned __int128 at =
 			(unsigned __int128)addr + (unsigned __int128)i * s->block_bytes;
 
 		if (at < s->addr || at + s->block_bytes > end)
-			return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0 };
+			return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0, 0 };
 		seen[b->state[(uint64_t)(at - s->addr) / s->block_bytes]]++;
+		pinned += b->pins[(uint64_t)(at - s->addr) / s->block_bytes];
 	}
 	if (type == VIRTIO_MEM_REQ_STATE)
 		return (struct expected){ VIRTIO_MEM_RESP_ACK,
 					  seen[BLOCK_PLUGGED] == nr	? VIRTIO_MEM_STATE_PLUGGED
 					  : seen[BLOCK_UNPLUGGED] == nr ? VIRTIO_MEM_STATE_UNPLUGGED
-									: VIRTIO_MEM_STATE_MIXED };
+									: VIRTIO_MEM_STATE_MIXED,
+					  0 };
 	if (seen[type == VIRTIO_MEM_REQ_PLUG ? BLOCK_PLUGGED : BLOCK_UNPLUGGED])
-		return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0 };
+		return (struct expected){ VIRTIO_MEM_RESP_ERROR, 0, 0 };
 	for (uint32_t i = 0; i < b->nr; i++)
 		after += b->state[i] == BLOCK_PLUGGED;
 	if (type == VIRTIO_MEM_REQ_PLUG && after * s->block_bytes > s->requested_bytes)
-		return (struct expected){ VIRTIO_MEM_RESP_NACK, 0 };
+		return (struct expected){ VIRTIO_MEM_RESP_NACK, 0, 0 };
 	if (seen[BLOCK_CLOSING])
-		return (struct expected){ VIRTIO_MEM_RESP_BUSY, 0 };
-	return (struct expected){ VIRTIO_MEM_RESP_ACK, 0 };
+		return busy(VMEM_BUSY_CLOSING);
+	if (type == VIRTIO_MEM_REQ_UNPLUG && pinned)
+		return busy(VMEM_BUSY_PINNED);
+	return (struct expected){ VIRTIO_MEM_RESP_ACK, 0, 0 };
 }
 
-static uint64_t nr_checked, nr_of[4];
+static uint64_t nr_checked, nr_of[4], nr_pinned;
 
 static void check_one(const struct vmem_sizes *s, const struct blocks *b, uint16_t type,
 		      uint64_t addr, uint16_t nr)
@@ -78,7 +91,7 @@ static void check_one(const struct vmem_sizes *s, const struct blocks *b, uint16
 	/* One cheap condition here: this runs millions of times. */
 	if (v.resp != e.resp || v.state != e.state ||
 	    (named && (v.nr != nr || v.first != (addr - s->addr) / s->block_bytes)) ||
-	    (e.resp == VIRTIO_MEM_RESP_BUSY && v.busy != VMEM_BUSY_CLOSING))
+	    (e.resp == VIRTIO_MEM_RESP_BUSY && v.busy != e.busy))
 		cr_assert_fail("type %u addr %#llx nr %u usable %#llx requested %#llx plugged %u: "
 			       "verdict %u/%u blocks %u+%u, expected %u/%u",
 			       type, (unsigned long long)addr, nr,
@@ -87,6 +100,7 @@ static void check_one(const struct vmem_sizes *s, const struct blocks *b, uint16
 			       v.state, v.first, v.nr, e.resp, e.state);
 	nr_checked++;
 	nr_of[e.resp]++;
+	nr_pinned += e.resp == VIRTIO_MEM_RESP_BUSY && e.busy == VMEM_BUSY_PINNED;
 }
 
 /* Addresses in steps of half a block from below to above the region, and the ends of the space. */
@@ -113,10 +127,11 @@ static void check_all_ranges(const struct vmem_sizes *s, const struct blocks *b,
 }
 
 /* All maps of NR blocks in NR_STATES states, all usable sizes; the requested sizes matter for
- * PLUG alone. */
+ * PLUG alone. The fourth state is plugged and pinned: pins are on nothing else. */
 static void check_all_maps(uint32_t nr, unsigned int nr_states)
 {
-	static const enum block_state states[] = { BLOCK_UNPLUGGED, BLOCK_PLUGGED, BLOCK_CLOSING };
+	static const enum block_state states[] = { BLOCK_UNPLUGGED, BLOCK_PLUGGED, BLOCK_CLOSING,
+						   BLOCK_PLUGGED };
 	struct vmem_sizes s = { .addr = BASE, .region_bytes = nr * BLOCK, .block_bytes = BLOCK };
 	struct blocks b;
 	uint32_t nr_maps = 1;
@@ -129,6 +144,7 @@ static void check_all_maps(uint32_t nr, unsigned int nr_states)
 
 		for (uint32_t i = 0; i < nr; i++, rest /= nr_states) {
 			blocks_set(&b, i, 1, states[rest % nr_states]);
+			b.pins[i] = rest % nr_states == 3 ? 1 + i : 0;
 			if (states[rest % nr_states] != BLOCK_UNPLUGGED)
 				highest = i + 1;
 		}
@@ -169,6 +185,16 @@ Test(virtio_mem_rules, every_request_on_every_map_with_closing_blocks_agrees_wit
 	for (uint32_t nr = 1; nr <= 6; nr++)
 		check_all_maps(nr, 3);
 	cr_expect_gt(nr_of[VIRTIO_MEM_RESP_BUSY], 10000);
+	cr_expect_eq(nr_pinned, 0);
+}
+
+Test(virtio_mem_rules, every_request_on_every_map_with_pinned_blocks_agrees_with_the_oracle,
+     .timeout = 300)
+{
+	for (uint32_t nr = 1; nr <= 6; nr++)
+		check_all_maps(nr, 4);
+	cr_expect_gt(nr_pinned, 10000);
+	cr_expect_gt(nr_of[VIRTIO_MEM_RESP_BUSY], nr_pinned);
 }
 
 Test(virtio_mem_rules, largest_block_size_times_65535_blocks_does_not_wrap)

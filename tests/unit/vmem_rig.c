@@ -35,8 +35,7 @@ void vmem_rig_init_cfg(struct vmem_rig *r, struct vmem_cfg cfg)
 	cr_assert_eq(vmem_new(&r->v, &cfg,
 			      &(struct vmem_env){ .loop = r->loop,
 						  .gm = &r->mem.gm,
-						  .ram = &r->mem.elastic,
-						  .blocks = &r->mem.blocks,
+						  .elastic = &r->mem.elastic,
 						  .size_changed = count_size,
 						  .job_changed = count_job,
 						  .ctx = r }),
@@ -186,14 +185,14 @@ bool vmem_rig_is_zero(struct vmem_rig *r, uint32_t block)
 
 void vmem_rig_vcpu_write(struct vmem_rig *r, uint32_t block, uint64_t offset, uint8_t value)
 {
-	((volatile uint8_t *)r->mem.elastic.host)[block * r->cfg.block_bytes + offset] = value;
+	((volatile uint8_t *)r->mem.elastic.ram.host)[block * r->cfg.block_bytes + offset] = value;
 }
 
 uint64_t vmem_rig_resident(const struct vmem_rig *r)
 {
 	uint64_t bytes = 0;
 
-	cr_assert_eq(ram_resident(&r->mem.elastic, &bytes), 0);
+	cr_assert_eq(ram_resident(&r->mem.elastic.ram, &bytes), 0);
 	return bytes;
 }
 
@@ -204,7 +203,7 @@ uint64_t vmem_rig_mincore(const struct vmem_rig *r, uint32_t first, uint32_t nr)
 	unsigned char *map = calloc(nr_pages, 1);
 
 	cr_assert_not_null(map);
-	cr_assert_eq(mincore((char *)r->mem.elastic.host + first * r->cfg.block_bytes,
+	cr_assert_eq(mincore((char *)r->mem.elastic.ram.host + first * r->cfg.block_bytes,
 			     nr * r->cfg.block_bytes, map),
 		     0);
 	for (size_t i = 0; i < nr_pages; i++)
@@ -220,15 +219,15 @@ void vmem_rig_host_refuses(struct vmem_rig *r, bool refuses)
 	if (refuses == (r->saved_fd >= 0))
 		return;
 	if (!refuses) {
-		close(r->mem.elastic.fd);
-		r->mem.elastic.fd = r->saved_fd;
+		close(r->mem.elastic.ram.fd);
+		r->mem.elastic.ram.fd = r->saved_fd;
 		r->saved_fd = -1;
 		return;
 	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->mem.elastic.fd);
-	r->saved_fd = r->mem.elastic.fd;
-	r->mem.elastic.fd = open(path, O_RDONLY | O_CLOEXEC);
-	cr_assert_geq(r->mem.elastic.fd, 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", r->mem.elastic.ram.fd);
+	r->saved_fd = r->mem.elastic.ram.fd;
+	r->mem.elastic.ram.fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(r->mem.elastic.ram.fd, 0);
 }
 
 static void stop(void *ctx) { loop_stop(ctx); }

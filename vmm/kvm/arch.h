@@ -24,6 +24,11 @@ int must_check arch_vcpu_init(struct arch_model *model, int vcpu_fd, unsigned in
 int must_check arch_vcpu_set_entry(int vcpu_fd, const struct vcpu_entry *entry);
 /* An exit that only this architecture has (port I/O). False when it is not one. */
 bool arch_vcpu_exit(const struct vcpu_env *env, struct kvm_run *run);
+/*
+ * KVM could not carry out an instruction. True: it came from user space in the guest, which now
+ * gets an invalid-opcode exception, as it does from KVM where it does not ask us.
+ */
+bool arch_vcpu_refuse(int vcpu_fd);
 /* Registers and the bytes at the instruction pointer, as lines for a person. */
 void arch_vcpu_dump(int vcpu_fd, const struct guest_mem *gm, const struct kvm_run *run, char *text,
 		    size_t bytes);

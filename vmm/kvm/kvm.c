@@ -21,6 +21,7 @@ static const struct {
 	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
 	{ KVM_CAP_SYNC_MMU, "KVM_CAP_SYNC_MMU" },
 	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	{ KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM" },
 };
 
 static int open_failed(int error)
@@ -46,7 +47,7 @@ int kvm_open(struct kvm *kvm)
 {
 	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	struct arch_model *model;
-	int version, run_bytes, max_vcpus, r;
+	int version, run_bytes, max_vcpus, max_slots, r;
 
 	if (fd < 0)
 		return open_failed(errno);
@@ -70,12 +71,14 @@ int kvm_open(struct kvm *kvm)
 	if (run_bytes < 0)
 		return fail(-errno, "KVM_GET_VCPU_MMAP_SIZE");
 	max_vcpus = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	max_slots = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
 	r = arch_model_new(&model, fd);
 	if (r)
 		return r;
 	*kvm = (struct kvm){ .fd = take_fd(&fd),
 			     .run_bytes = (size_t)run_bytes,
 			     .max_vcpus = max_vcpus > 0 ? (unsigned int)max_vcpus : 1,
+			     .max_slots = max_slots > 0 ? (uint32_t)max_slots : 32,
 			     .model = model };
 	return 0;
 }
@@ -118,19 +121,29 @@ void vm_destroy(struct vm *vm)
 	*vm = (struct vm){ .fd = -1 };
 }
 
-int vm_add_slot(struct vm *vm, gpa_t base, const struct ram *ram, uint64_t offset, uint64_t bytes)
+int vm_add_slot(struct vm *vm, uint32_t slot, gpa_t base, void *host, uint64_t bytes,
+		bool read_only)
 {
 	struct kvm_userspace_memory_region region = {
-		.slot = vm->nr_slots,
+		.slot = slot,
+		.flags = read_only ? KVM_MEM_READONLY : 0,
 		.guest_phys_addr = base.v,
 		.memory_size = bytes,
-		.userspace_addr = (uintptr_t)ram->host + offset,
+		.userspace_addr = (uintptr_t)host,
 	};
 
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
-		return fail(-errno, "memory slot of %llu bytes at %#llx",
+		return fail(-errno, "memory slot %u of %llu bytes at %#llx", slot,
 			    (unsigned long long)bytes, (unsigned long long)base.v);
-	vm->nr_slots++;
+	return 0;
+}
+
+int vm_remove_slot(struct vm *vm, uint32_t slot)
+{
+	struct kvm_userspace_memory_region region = { .slot = slot };
+
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
+		return fail(-errno, "remove memory slot %u", slot);
 	return 0;
 }
 

@@ -9,7 +9,6 @@
 #define EBB_KVM_KVM_H
 
 #include "vmm/base/types.h"
-#include "vmm/memory/ram.h"
 
 struct arch_model;
 
@@ -17,6 +16,7 @@ struct kvm {
 	int fd;
 	size_t run_bytes;     /* of a vCPU's shared page */
 	unsigned int max_vcpus;
+	uint32_t max_slots;
 	struct arch_model *model; /* what its vCPUs can be; asked for once, it takes long */
 };
 
@@ -32,15 +32,19 @@ unsigned int kvm_phys_bits(const struct kvm *kvm);
 struct vm {
 	int fd;
 	const struct kvm *kvm;
-	uint32_t nr_slots;
 };
 
 int must_check vm_create(struct vm *vm, const struct kvm *kvm);
 /* Accepts a zeroed struct. All vCPUs must be gone. */
 void vm_destroy(struct vm *vm);
-/* Gives the guest BYTES of RAM from OFFSET on at BASE. */
-int must_check vm_add_slot(struct vm *vm, gpa_t base, const struct ram *ram, uint64_t offset,
-			   uint64_t bytes);
+/*
+ * Memory slot number SLOT (below max_slots, free): BYTES of memory at HOST for the guest at BASE;
+ * guest writes to a read-only one are MMIO exits. Adding and removing also while vCPUs run; they
+ * may have to wait for a vCPU that waits for the memory guard, so never under its lock.
+ */
+int must_check vm_add_slot(struct vm *vm, uint32_t slot, gpa_t base, void *host, uint64_t bytes,
+			   bool read_only);
+int must_check vm_remove_slot(struct vm *vm, uint32_t slot);
 /* In-kernel interrupt controllers; GSI n is pin n of the I/O APIC (x86). */
 int must_check vm_create_irqchip(struct vm *vm);
 /* Each write to EVENT_FD is one edge on GSI. */

@@ -40,7 +40,7 @@ struct vcpus {
 	unsigned int nr_parked; /* waiting, or gone */
 	bool ended;		/* one of them can't go on, the first to say so reports it */
 	char text[2048];
-	unsigned int nr;
+	unsigned int nr, nr_threads;
 	struct vcpu vcpu[];
 };
 
@@ -139,6 +139,9 @@ static void on_exit_reason(struct vcpu *v)
 			end(v, VCPU_TRIPLE_FAULT, "crash reported by the guest");
 		return;
 	case KVM_EXIT_INTERNAL_ERROR:
+		if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION &&
+		    (v->set->env.unemulated(v->set->env.ctx) || arch_vcpu_refuse(v->fd)))
+			return;
 		snprintf(cause, sizeof(cause), "KVM internal error, suberror %u%s",
 			 run->internal.suberror,
 			 run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ?
@@ -196,18 +199,33 @@ static void kick_all(struct vcpus *s)
 	}
 }
 
-void vcpus_pause(struct vcpus *s)
+/* Under the lock: waits until all threads there are have parked, or for VCPUS_PATIENCE_NS. */
+static bool wait_parked(struct vcpus *s)
 {
+	uint64_t end_ns = clock_ns() + VCPUS_PATIENCE_NS;
+	struct timespec end = { .tv_sec = (time_t)(end_ns / NS_PER_S),
+				.tv_nsec = (long)(end_ns % NS_PER_S) };
+
+	while (s->nr_parked < s->nr_threads)
+		if (pthread_cond_timedwait(&s->changed, &s->lock, &end) == ETIMEDOUT)
+			return false;
+	return true;
+}
+
+bool vcpus_pause(struct vcpus *s)
+{
+	bool all;
+
 	pthread_mutex_lock(&s->lock);
 	s->pause = true;
 	kick_all(s);
 	pthread_mutex_unlock(&s->lock);
 	loop_unlock(s->env.loop);
 	pthread_mutex_lock(&s->lock);
-	while (s->nr_parked < s->nr)
-		pthread_cond_wait(&s->changed, &s->lock);
+	all = wait_parked(s);
 	pthread_mutex_unlock(&s->lock);
 	loop_lock(s->env.loop);
+	return all;
 }
 
 void vcpus_resume(struct vcpus *s)
@@ -240,8 +258,19 @@ static int start_threads(struct vcpus *s)
 		if (r)
 			return fail(-r, "thread of vCPU %u", i);
 		s->vcpu[i].has_thread = true;
+		s->nr_threads++;
 	}
 	return 0;
+}
+
+static void init_condition(pthread_cond_t *condition)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
 int vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int nr, const struct vcpu_env *env,
@@ -255,7 +284,7 @@ int vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int nr, const st
 	install_kick_handler();
 	*s = (struct vcpus){ .env = *env, .run_bytes = vm->kvm->run_bytes, .nr = nr, .pause = true };
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->changed, NULL);
+	init_condition(&s->changed);
 	for (unsigned int i = 0; i < nr; i++)
 		s->vcpu[i] = (struct vcpu){ .set = s, .fd = -1 };
 	for (unsigned int i = 0; i < nr && !r; i++)
@@ -274,14 +303,22 @@ int vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int nr, const st
 
 void vcpus_free(struct vcpus *s)
 {
+	bool all;
+
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
-	s->stop = true;
-	pthread_cond_broadcast(&s->changed);
+	s->pause = true;
 	kick_all(s);
 	pthread_mutex_unlock(&s->lock);
 	loop_unlock(s->env.loop);
+	pthread_mutex_lock(&s->lock);
+	all = wait_parked(s);
+	s->stop = true;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	if (!all)
+		s->env.release(s->env.ctx);
 	for (unsigned int i = 0; i < s->nr; i++)
 		if (s->vcpu[i].has_thread)
 			pthread_join(s->vcpu[i].thread, NULL);

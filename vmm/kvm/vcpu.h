@@ -9,6 +9,7 @@
 #define EBB_KVM_VCPU_H
 
 #include "vmm/base/bus.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/loop.h"
 #include "vmm/memory/guest_mem.h"
 
@@ -42,6 +43,16 @@ struct vcpu_env {
 	 * as long as the set). Called once per set, on that vCPU's thread, without the lock.
 	 */
 	void (*ended)(void *ctx, enum vcpu_end end, const char *text);
+	/*
+	 * KVM can't carry out an instruction, perhaps for want of memory where it reads, writes or
+	 * stands. True: that has changed, try again. On that vCPU's thread, without the lock.
+	 */
+	bool (*unemulated)(void *ctx);
+	/*
+	 * A vCPU waits in the kernel and the end can't wait for it: let it go. The loop's thread,
+	 * without the lock.
+	 */
+	void (*release)(void *ctx);
 	void *ctx;
 };
 
@@ -52,8 +63,12 @@ int must_check vcpus_new(struct vcpus **out, const struct vm *vm, unsigned int n
 			 const struct vcpu_env *env, const struct vcpu_entry *entry);
 /* Stops and joins the threads. NULL is fine. */
 void vcpus_free(struct vcpus *vcpus);
-/* Returns when every vCPU has left KVM_RUN and waits. No effect when paused already. */
-void vcpus_pause(struct vcpus *vcpus);
+/*
+ * Returns when every vCPU has left KVM_RUN and waits. False: after VCPUS_PATIENCE_NS one still waits
+ * in the kernel for memory; it will not run guest code either. No effect when paused already.
+ */
+#define VCPUS_PATIENCE_NS (2 * NS_PER_S)
+bool vcpus_pause(struct vcpus *vcpus);
 void vcpus_resume(struct vcpus *vcpus);
 /* 0 for NULL, as between a failed boot and the end. */
 unsigned int vcpus_nr(const struct vcpus *vcpus);

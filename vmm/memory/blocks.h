@@ -17,6 +17,7 @@ struct blocks {
 	uint32_t nr;
 	uint32_t nr_plugged;
 	uint8_t *state;
+	uint32_t *pins; /* how many requests under way use the block */
 };
 
 /* All blocks start unplugged. -ENOMEM. */
@@ -25,6 +26,7 @@ void blocks_destroy(struct blocks *b);
 
 /* [FIRST, FIRST + NR) must lie inside the map. */
 void blocks_set(struct blocks *b, uint32_t first, uint32_t nr, enum block_state state);
+enum block_state blocks_state(const struct blocks *b, uint32_t block);
 bool blocks_all(const struct blocks *b, uint32_t first, uint32_t nr, enum block_state state);
 /* True when the bytes [OFFSET, OFFSET + BYTES) of the region all lie in plugged blocks. */
 bool blocks_bytes_plugged(const struct blocks *b, uint64_t offset, uint64_t bytes);
@@ -34,6 +36,14 @@ bool blocks_bytes_plugged(const struct blocks *b, uint64_t offset, uint64_t byte
  */
 uint32_t blocks_next_run(const struct blocks *b, uint32_t from, enum block_state state,
 			 uint32_t *first);
+
+/*
+ * A pinned block is one that a request under way reads or writes: it may not be discarded before
+ * it is unpinned. Pins of blocks in any state are counted.
+ */
+void blocks_pin(struct blocks *b, uint64_t offset, uint64_t bytes);
+void blocks_unpin(struct blocks *b, uint64_t offset, uint64_t bytes);
+bool blocks_any_pinned(const struct blocks *b, uint32_t first, uint32_t nr);
 
 static inline uint64_t blocks_plugged_bytes(const struct blocks *b)
 {

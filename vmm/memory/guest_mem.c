@@ -5,14 +5,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#include "vmm/base/uapi_compat.h"
-
-#define HUGE_PAGE_BYTES (2 * MiB)
 
 int gm_add(struct guest_mem *gm, gpa_t base, uint64_t bytes, struct ram *ram, uint64_t ram_offset,
-	   const struct blocks *blocks)
+	   struct blocks *blocks)
 {
 	assert(!gm->frozen && bytes && base.v + (bytes - 1) >= base.v);
 	assert(range_inside(ram_offset, bytes, 0, ram->bytes));
@@ -31,19 +26,26 @@ int gm_add(struct guest_mem *gm, gpa_t base, uint64_t bytes, struct ram *ram, ui
 
 void gm_freeze(struct guest_mem *gm) { gm->frozen = true; }
 
-/* Stays in this file: the host address of a range that exists as a whole, or NULL. */
-static char *host_of(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
+/* The region that holds all of the range, or NULL. */
+static const struct gm_region *region_of(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
 {
 	for (unsigned int i = 0; i < gm->nr_regions; i++) {
 		const struct gm_region *r = &gm->regions[i];
 
-		if (!range_inside(at.v, bytes, r->base.v, r->bytes) || at.v - r->base.v == r->bytes)
-			continue;
-		if (r->blocks && !blocks_bytes_plugged(r->blocks, at.v - r->base.v, bytes))
-			return NULL;
-		return (char *)r->ram->host + r->ram_offset + (at.v - r->base.v);
+		if (range_inside(at.v, bytes, r->base.v, r->bytes) && at.v - r->base.v != r->bytes)
+			return r;
 	}
 	return NULL;
+}
+
+/* Stays in this file: the host address of a range that exists as a whole, or NULL. */
+static char *host_of(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
+{
+	const struct gm_region *r = region_of(gm, at, bytes);
+
+	if (!r || (r->blocks && !blocks_bytes_plugged(r->blocks, at.v - r->base.v, bytes)))
+		return NULL;
+	return (char *)r->ram->host + r->ram_offset + (at.v - r->base.v);
 }
 
 int gm_read(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes)
@@ -103,23 +105,39 @@ bool gm_valid(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
 	return host_of(gm, at, bytes) != NULL;
 }
 
-/*
- * Huge pages for those 2 MiB in [HOST, HOST + BYTES) that will be filled from end to end: one first
- * touch instead of 512, by us and again by the guest, and no more memory than without. Needs no
- * setting of the host; where the kernel cannot (before Linux 6.1, or no huge page is free), small
- * pages come as ever.
- */
-static void back_with_huge_pages(char *host, uint64_t bytes)
+int gm_pin(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
 {
-	uintptr_t start = align_up((uintptr_t)host, HUGE_PAGE_BYTES);
-	uintptr_t end = align_down((uintptr_t)host + bytes, HUGE_PAGE_BYTES);
+	const struct gm_region *r = region_of(gm, at, bytes);
 
-	if (start >= end)
-		return;
-	/* A hole alone does not collapse. */
-	for (uintptr_t at = start; at < end; at += HUGE_PAGE_BYTES)
-		*(volatile char *)at = 0;
-	(void)madvise((void *)start, end - start, MADV_COLLAPSE);
+	if (!gm_valid(gm, at, bytes))
+		return -EFAULT;
+	if (r->blocks)
+		blocks_pin(r->blocks, at.v - r->base.v, bytes);
+	return 0;
+}
+
+void gm_unpin(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
+{
+	const struct gm_region *r = region_of(gm, at, bytes);
+
+	assert(r);
+	if (r->blocks)
+		blocks_unpin(r->blocks, at.v - r->base.v, bytes);
+}
+
+/*
+ * Huge pages for those 2 MiB of the range that will be filled from end to end: one first touch
+ * instead of 512, by us and again by the guest, and no more memory than without. Where the kernel
+ * cannot, small pages come as ever.
+ */
+static void back_with_huge_pages(const struct gm_region *r, gpa_t at, uint64_t bytes)
+{
+	uint64_t offset = r->ram_offset + (at.v - r->base.v);
+	uint64_t start = align_up(offset, RAM_HUGE_BYTES);
+	uint64_t end = align_down(offset + bytes, RAM_HUGE_BYTES);
+
+	if (start < end)
+		(void)ram_collapse(r->ram, start, end - start);
 }
 
 int gm_read_file(const struct guest_mem *gm, gpa_t at, int fd, uint64_t file_offset, uint64_t bytes)
@@ -129,7 +147,7 @@ int gm_read_file(const struct guest_mem *gm, gpa_t at, int fd, uint64_t file_off
 
 	if (!host)
 		return -EFAULT;
-	back_with_huge_pages(host, bytes);
+	back_with_huge_pages(region_of(gm, at, bytes), at, bytes);
 	while (done < bytes) {
 		ssize_t n = pread(fd, host + done, bytes - done, (off_t)(file_offset + done));
 

@@ -21,7 +21,7 @@ struct guest_mem {
 		uint64_t bytes;
 		struct ram *ram;
 		uint64_t ram_offset;
-		const struct blocks *blocks; /* NULL: boot memory, always there */
+		struct blocks *blocks; /* NULL: boot memory, always there */
 	} regions[GM_MAX_REGIONS];
 	unsigned int nr_regions;
 	bool frozen;
@@ -32,7 +32,7 @@ struct guest_mem {
  * parts exist at any moment. -EEXIST on overlap, -ENOSPC when the table is full.
  */
 int must_check gm_add(struct guest_mem *gm, gpa_t base, uint64_t bytes, struct ram *ram,
-		      uint64_t ram_offset, const struct blocks *blocks);
+		      uint64_t ram_offset, struct blocks *blocks);
 void gm_freeze(struct guest_mem *gm);
 
 /* Copies all BYTES or none: 0 or -EFAULT. */
@@ -51,6 +51,14 @@ int must_check gm_store_le16(const struct guest_mem *gm, gpa_t at, uint16_t valu
 
 /* True when an access of BYTES at AT would succeed now. */
 bool gm_valid(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
+
+/*
+ * For a request whose memory is used after the callback that took it: while it is pinned, no block
+ * under it is given back (UNPLUG is answered BUSY). -EFAULT: it does not exist now. Every pin is
+ * undone once, with the same range.
+ */
+int must_check gm_pin(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
+void gm_unpin(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
 
 /* Reads up to BYTES from FD at FILE_OFFSET into guest memory (loaders). 0, -EFAULT, -errno;
  * -ENODATA when the file ends early. Part of the range may be filled on error. */

@@ -11,9 +11,30 @@
 #include <sys/stat.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/uapi_compat.h"
 
 /* The mapping starts on a huge page boundary, or no huge page could ever back it. */
-#define MAP_ALIGN (2 * MiB)
+#define MAP_ALIGN RAM_HUGE_BYTES
+#define SMALL_PAGE_BYTES (4 * KiB)
+
+static char *at_offset(const struct ram *ram, uint64_t offset, uint64_t bytes)
+{
+	assert(range_inside(offset, bytes, 0, ram->bytes));
+	return (char *)ram->host + offset;
+}
+
+/*
+ * Guest memory has no business in a core dump or in a child. Huge pages make it 10 to 70 times
+ * cheaper to give and to take; a kernel without them says EINVAL.
+ */
+static int advise(void *host, uint64_t bytes, bool allow_huge)
+{
+	if (madvise(host, bytes, MADV_DONTDUMP) || madvise(host, bytes, MADV_DONTFORK) ||
+	    (madvise(host, bytes, allow_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) &&
+	     errno != EINVAL))
+		return -errno;
+	return 0;
+}
 
 static void *map_aligned(int fd, uint64_t bytes)
 {
@@ -37,6 +58,7 @@ int ram_create(struct ram *ram, const char *name, uint64_t bytes)
 {
 	auto_close int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *host;
+	int r;
 
 	assert(bytes && is_aligned(bytes, MAP_ALIGN));
 	if (fd < 0)
@@ -48,17 +70,10 @@ int ram_create(struct ram *ram, const char *name, uint64_t bytes)
 	host = map_aligned(fd, bytes);
 	if (host == MAP_FAILED)
 		return fail(-errno, "map %s", name);
-	/*
-	 * Guest memory has no business in a core dump or in a child. Huge pages make it 10 to 70
-	 * times cheaper to give and to take; they come where the host lets shared memory have them
-	 * (/sys/kernel/mm/transparent_hugepage/shmem_enabled), and a kernel without them says EINVAL.
-	 */
-	if (madvise(host, bytes, MADV_DONTDUMP) || madvise(host, bytes, MADV_DONTFORK) ||
-	    (madvise(host, bytes, MADV_HUGEPAGE) && errno != EINVAL)) {
-		int r = fail(-errno, "madvise %s", name);
-
+	r = advise(host, bytes, true);
+	if (r) {
 		munmap(host, bytes);
-		return r;
+		return fail(r, "madvise %s", name);
 	}
 	*ram = (struct ram){ .fd = take_fd(&fd), .bytes = bytes, .host = host };
 	return 0;
@@ -90,6 +105,93 @@ int ram_discard(struct ram *ram, uint64_t offset, uint64_t bytes)
 	return 0;
 }
 
+int ram_allow_huge(struct ram *ram, uint64_t offset, uint64_t bytes, bool allow)
+{
+	void *host = at_offset(ram, offset, bytes);
+
+	allow = allow && !ram->no_huge;
+	if (madvise(host, bytes, allow ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) && errno != EINVAL)
+		return -errno;
+	return 0;
+}
+
+int ram_forbid_huge(struct ram *ram)
+{
+	ram->no_huge = true;
+	return ram_allow_huge(ram, 0, ram->bytes, false);
+}
+
+/*
+ * A hole alone does not collapse, and what is not mapped here does so only after Linux 6.1. The
+ * page comes by fallocate(), which tells when there is none where an access would end the process
+ * (and would wait for an answer where userfaultfd watches).
+ */
+static int touch(struct ram *ram, uint64_t offset)
+{
+	if (fallocate(ram->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, SMALL_PAGE_BYTES))
+		return -errno;
+	(void)*(volatile char *)at_offset(ram, offset, 1);
+	return 0;
+}
+
+/* All in one call: it waits for every CPU before it begins. */
+static int collapse(struct ram *ram, uint64_t offset, uint64_t bytes)
+{
+	return madvise(at_offset(ram, offset, bytes), bytes, MADV_COLLAPSE) ? -errno : 0;
+}
+
+int ram_collapse(struct ram *ram, uint64_t offset, uint64_t bytes)
+{
+	int r = 0;
+
+	assert(is_aligned(offset | bytes, RAM_HUGE_BYTES));
+	if (ram->no_huge)
+		return -EINVAL;
+	for (uint64_t at = offset; at < offset + bytes && !r; at += RAM_HUGE_BYTES)
+		r = touch(ram, at);
+	if (r)
+		return r;
+	r = collapse(ram, offset, bytes);
+	/*
+	 * Since Linux 6.4 a unit with holes does not collapse while userfaultfd watches its mapping,
+	 * or, by an off-by-one there, what lies right behind it: that one is filled first.
+	 */
+	if (r == -EBUSY && !fallocate(ram->fd, FALLOC_FL_KEEP_SIZE,
+				      (off_t)(offset + bytes - RAM_HUGE_BYTES), RAM_HUGE_BYTES))
+		r = collapse(ram, offset, bytes);
+	return r;
+}
+
+int ram_nr_present(const struct ram *ram, uint64_t offset)
+{
+	unsigned char pages[RAM_HUGE_BYTES / SMALL_PAGE_BYTES];
+	int nr = 0;
+
+	if (mincore(at_offset(ram, offset, RAM_HUGE_BYTES), RAM_HUGE_BYTES, pages))
+		return -errno;
+	for (unsigned int i = 0; i < ARRAY_SIZE(pages); i++)
+		nr += pages[i] & 1;
+	return nr;
+}
+
+uint64_t ram_next_data(const struct ram *ram, uint64_t offset)
+{
+	off_t data = lseek(ram->fd, (off_t)offset, SEEK_DATA);
+
+	return data < 0 ? ram->bytes : (uint64_t)data;
+}
+
+int ram_remap(struct ram *ram, uint64_t offset, uint64_t bytes, bool allow_huge)
+{
+	void *host = at_offset(ram, offset, bytes);
+
+	assert(is_aligned(offset | bytes, MAP_ALIGN));
+	if (mmap(host, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+		 ram->fd, (off_t)offset) == MAP_FAILED)
+		return -errno;
+	return advise(host, bytes, allow_huge && !ram->no_huge);
+}
+
 int ram_resident(const struct ram *ram, uint64_t *bytes)
 {
 	struct stat st;
@@ -97,5 +199,29 @@ int ram_resident(const struct ram *ram, uint64_t *bytes)
 	if (fstat(ram->fd, &st))
 		return fail(-errno, "fstat of guest memory");
 	*bytes = (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+int ram_range_resident(const struct ram *ram, uint64_t offset, uint64_t bytes, uint64_t *resident)
+{
+	off_t at = (off_t)offset, end = (off_t)(offset + bytes);
+
+	assert(range_inside(offset, bytes, 0, ram->bytes));
+	*resident = 0;
+	while (at < end) {
+		off_t data = lseek(ram->fd, at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO)
+			return 0; /* nothing up to the end of the file */
+		if (data < 0)
+			return fail(-errno, "SEEK_DATA of guest memory");
+		if (data >= end)
+			return 0;
+		hole = lseek(ram->fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return fail(-errno, "SEEK_HOLE of guest memory");
+		*resident += (uint64_t)((hole < end ? hole : end) - data);
+		at = hole;
+	}
 	return 0;
 }

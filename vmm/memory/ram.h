@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ram.h - one memfd-backed region of guest RAM.
- * Owner: machine. Thread: the loop; ram_resident() any. All calls: 0 or -errno, on error nothing
- * changed. The memfd is sealed against shrinking and growing.
+ * Owner: machine. Thread: any; callers see to it that no two work on the same range. All calls: 0
+ * or -errno, on error nothing changed unless said otherwise. The memfd is sealed against shrinking
+ * and growing. Ranges are page aligned and lie inside the region.
  */
 #ifndef EBB_MEMORY_RAM_H
 #define EBB_MEMORY_RAM_H
@@ -13,18 +14,51 @@ struct ram {
 	int fd;
 	uint64_t bytes;
 	void *host; /* this process's mapping; for memslots and guest_mem.c alone */
+	bool no_huge; /* no huge page, whoever allows it */
 };
 
-/* BYTES: a multiple of 2 MiB. NAME shows in /proc/PID/maps. */
+/* The size of the huge pages that can back it (x86, and aarch64 with 4 KiB pages). */
+#define RAM_HUGE_BYTES (2 * MiB)
+
+/* BYTES: a multiple of RAM_HUGE_BYTES. NAME shows in /proc/PID/maps. */
 int must_check ram_create(struct ram *ram, const char *name, uint64_t bytes);
 /* Accepts a zeroed struct. */
 void ram_destroy(struct ram *ram);
 /*
  * Gives [OFFSET, OFFSET + BYTES) back to the host with one fallocate(PUNCH_HOLE); the guest's
- * mappings go with it (MMU notifier), the next read sees zeros. Page aligned, inside the region.
+ * mappings go with it (MMU notifier), the next read sees zeros.
  */
 int must_check ram_discard(struct ram *ram, uint64_t offset, uint64_t bytes);
+/* No huge pages in any of it, for good: ram_allow_huge() and ram_remap() can't allow them again. */
+int must_check ram_forbid_huge(struct ram *ram);
+/*
+ * Whether huge pages may back the range from now on: made by the kernel (MADV_HUGEPAGE, where the
+ * host's shmem_enabled allows it), by khugepaged or by ram_collapse(). May split the mapping:
+ * -ENOMEM at vm.max_map_count. A kernel without huge pages has nothing to allow: 0.
+ */
+int must_check ram_allow_huge(struct ram *ram, uint64_t offset, uint64_t bytes, bool allow);
+/*
+ * Makes huge pages of a range of whole RAM_HUGE_BYTES now (MADV_COLLAPSE, Linux 6.1, whatever the
+ * host's settings); holes become zeros, content stays, also under a running guest. What is huge
+ * already costs next to nothing. Small pages stay where the kernel cannot: -EBUSY, -EAGAIN;
+ * -ENOMEM: no huge page is free; -EINVAL: not allowed, or no such kernel (then also for 0 bytes).
+ * Not logged.
+ */
+int ram_collapse(struct ram *ram, uint64_t offset, uint64_t bytes);
+/* How many of the small pages of the RAM_HUGE_BYTES at OFFSET are there. Reads no page. -errno. */
+int must_check ram_nr_present(const struct ram *ram, uint64_t offset);
+/* Where memory lies at OFFSET or next after it; the region's size when nowhere. */
+uint64_t ram_next_data(const struct ram *ram, uint64_t offset);
+/*
+ * Maps the range anew: page tables, userfaultfd registration and everything else about the old
+ * mapping is gone, the content stays. Huge pages are allowed as ALLOW_HUGE says. For ranges of
+ * whole RAM_HUGE_BYTES. On error the range may have no mapping: whoever touches it gets -EFAULT.
+ */
+int must_check ram_remap(struct ram *ram, uint64_t offset, uint64_t bytes, bool allow_huge);
 /* Bytes of host memory behind the memfd (st_blocks), as the host counts them. */
 int must_check ram_resident(const struct ram *ram, uint64_t *bytes);
+/* The same for a range: what lies in the page cache there (SEEK_DATA). Reads no page. */
+int must_check ram_range_resident(const struct ram *ram, uint64_t offset, uint64_t bytes,
+				  uint64_t *resident);
 
 #endif

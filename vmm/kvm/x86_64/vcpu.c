@@ -18,6 +18,7 @@
 #define EFER_LME 0x100
 #define EFER_LMA 0x400
 #define RFLAGS_RESERVED 0x2
+#define UD_VECTOR 6
 
 /* Where a processor starts, and where it is again after a reset. */
 #define RESET_CS_BASE 0xffff0000
@@ -158,6 +159,21 @@ bool arch_vcpu_exit(const struct vcpu_env *env, struct kvm_run *run)
 		return false;
 	port_io(env, run);
 	return true;
+}
+
+bool arch_vcpu_refuse(int vcpu_fd)
+{
+	struct kvm_vcpu_events events;
+	struct kvm_sregs sregs;
+
+	/* The privilege level is that of the stack segment. */
+	if (ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) || sregs.ss.dpl != 3 ||
+	    ioctl(vcpu_fd, KVM_GET_VCPU_EVENTS, &events) || events.exception.injected)
+		return false;
+	events.exception.injected = 1;
+	events.exception.nr = UD_VECTOR;
+	events.exception.has_error_code = 0;
+	return !ioctl(vcpu_fd, KVM_SET_VCPU_EVENTS, &events);
 }
 
 /* The bytes KVM failed to emulate, or those that the guest's page tables give for RIP. */

@@ -10,12 +10,41 @@
 #include "vmm/kvm/arch.h"
 #include "vmm/kvm/kvm.h"
 
+/* Linux 6.12: without this quirk, removing one slot leaves the mappings of others alone. */
+#ifndef KVM_X86_QUIRK_SLOT_ZAP_ALL
+#define KVM_X86_QUIRK_SLOT_ZAP_ALL (1 << 7)
+#endif
+
 /*
  * Four pages below 4 GiB, outside memory and devices, that KVM needs on Intel processors without
  * unrestricted guest mode (kernel doc, KVM API, KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR).
  */
 #define IDENTITY_MAP_ADDR UINT64_C(0xfeffc000)
 #define TSS_ADDR UINT64_C(0xfeffd000)
+
+/* Where KVM has it, and only there. */
+static int enable(struct vm *vm, uint32_t capability, uint64_t value, const char *name)
+{
+	struct kvm_enable_cap cap = { .cap = capability, .args = { value } };
+	int has = ioctl(vm->fd, KVM_CHECK_EXTENSION, capability);
+
+	if (has <= 0 || ((uint64_t)has & value) != value)
+		return 0;
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? fail(-errno, "%s", name) : 0;
+}
+
+/*
+ * Slots go without a trace in other memory, and an instruction that KVM can't carry out where no
+ * memory is comes to us, which would be #UD in ring 3 otherwise (arch_vcpu_refuse()).
+ */
+static int choose_behaviour(struct vm *vm)
+{
+	int r = enable(vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_SLOT_ZAP_ALL,
+		       "KVM_CAP_DISABLE_QUIRKS2");
+
+	return r ? r : enable(vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1,
+			      "KVM_CAP_EXIT_ON_EMULATION_FAILURE");
+}
 
 int arch_vm_init(struct vm *vm)
 {
@@ -25,7 +54,7 @@ int arch_vm_init(struct vm *vm)
 		return fail(-errno, "KVM_SET_IDENTITY_MAP_ADDR");
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR))
 		return fail(-errno, "KVM_SET_TSS_ADDR");
-	return 0;
+	return choose_behaviour(vm);
 }
 
 /*

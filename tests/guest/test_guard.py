@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests that use memory they gave back, or never had, end to end: what the host loses by it, for
+how long, what is counted, and what follows."""
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+# pylint: disable=wrong-import-position
+from guarded import CHUNK, HELD, NESTED, PAGE, TABLES, TABLES_SLACK, GuestVm, Peak
+from linux import huge_pages
+from tap import main, skip, test
+from vm import KiB, MiB
+
+
+# So long after `cont` nothing follows, and a little more.
+LENIENT_S = 1.3
+
+
+def sweep_vm(*arguments, elastic="256M", params=""):
+    return GuestVm("sweep", *arguments, elastic=(elastic,), params=params)
+
+
+def not_more(counted, accesses):
+    """An access that is answered, but does not run again before its chunk is taken away (a host
+    that stalls for 50 ms, page tables reclaimed), comes and counts once more."""
+    assert counted <= accesses + accesses // 200 + 4, (counted, accesses)
+
+
+def check_events(vm):
+    """About one a second, each of them made by a vCPU."""
+    events = [e for e in vm.qmp.events if e["event"] == "__org.ebb_VIOLATION"]
+    times = [e["timestamp"]["seconds"] + e["timestamp"]["microseconds"] / 1e6 for e in events]
+    threads = {cpu["thread-id"] for cpu in vm.qmp.command("query-cpus-fast")}
+    # A time is that of the violation; it may be told later.
+    assert 0 < len(events) <= times[-1] - times[0] + 2, times
+    assert all(e["data"].get("last-thread") in (None, *threads) for e in events), events
+    assert all(e["data"]["device"] == "mem0" for e in events), events
+
+
+# --- what it costs the host
+
+@test
+def a_gib_read_and_written_holds_one_mib_and_leaves_nothing():
+    # Emulation makes a page cost 80 us and an event 500: there, one read in each chunk is enough.
+    stride, write = (CHUNK, 128 * MiB) if NESTED else (PAGE, 1152 * MiB)
+    print(f"# reads 1134 MiB, one word in {stride // KiB} KiB, writes {write // MiB} MiB, "
+          f"one word in {PAGE // KiB} KiB", flush=True)
+    with sweep_vm(elastic="1152M",
+                  params=f"slots=9 stride={stride} wstride={PAGE} write={write}") as vm:
+        vm.step("start")
+        before, tables = vm.counts(), vm.status("VmPTE")
+        assert before["violations"] == 0, before
+        with Peak(vm) as peak:
+            reads, _ = vm.steps("read")
+            read = vm.counts()
+            assert read["reads"] >= 1134 * MiB // CHUNK, (read, reads)
+            not_more(read["reads"], reads)
+            assert read["writes"] == 0, read
+            assert vm.guard()["reclaims"] > 0, vm.guard()
+            _, writes = vm.steps("written")
+            written = vm.counts()
+            assert written["writes"] >= writes, (written, writes)
+            not_more(written["writes"], writes)
+            reads, _ = vm.steps("settled")
+            assert b"kept 0\r" in vm.output
+            settled = vm.counts()
+            not_more(settled["reads"], reads)
+            assert settled["refused-reads"] + settled["refused-writes"] == 0, settled
+            time.sleep(1)
+            assert peak.most <= HELD, peak.most
+            assert peak.now() == 0, peak.now()
+        grown = vm.status("VmPTE") - tables
+        print(f"# peak {peak.most // KiB} KiB, page tables {grown // KiB} KiB, "
+              f"{reads} reads, {writes} writes: {settled}", flush=True)
+        assert grown <= TABLES + TABLES_SLACK, grown
+        assert vm.guard()["ledger-errors"] == 0
+        check_events(vm)
+        vm.steps("end")
+        assert vm.resident() == 0
+        vm.passes()
+
+
+@test
+def without_memory_slots_nothing_is_held_and_every_access_is_counted():
+    size = 64 if NESTED else 512
+    with sweep_vm(elastic="512M", params=f"read={size}M write={size}M") as vm:
+        vm.step("start")
+        assert vm.counts()["violations"] == 0
+        tables = vm.status("VmPTE")
+        with Peak(vm) as peak:
+            reads, writes = vm.steps("read", "written", "settled")
+            assert peak.most == 0, peak.most
+        counts = vm.counts()
+        assert counts["refused-reads"] == reads, (counts, reads)
+        assert counts["refused-writes"] == writes, (counts, writes)
+        assert counts["violations"] == reads + writes, (counts, reads, writes)
+        assert vm.status("VmPTE") - tables <= TABLES_SLACK
+        assert b"kept 0\r" in vm.output
+        check_events(vm)
+        vm.steps("end")
+        vm.passes()
+
+
+@test
+def reads_are_lawful_for_a_driver_that_promised_nothing():
+    """Three segments, the first one with a memory slot; one access in 64 KiB."""
+    with sweep_vm(elastic="384M", params="inaccessible=0 slots=1 stride=64K") as vm:
+        vm.step("start")
+        in_slot = 126 * MiB // CHUNK
+        with Peak(vm) as peak:
+            reads, _ = vm.steps("read")
+            counts = vm.counts()
+            assert counts["reads-lawful"] and counts["violations"] == 0, counts
+            assert counts["lawful-reads"] >= in_slot, (counts, in_slot)
+            # The other two segments show zeros, without an event.
+            not_more(counts["lawful-reads"], in_slot)
+            assert reads == in_slot + 256 * MiB // CHUNK, reads
+            vm.steps("written")
+            counts = vm.counts()
+            assert counts["refused-writes"] == 256 * MiB // CHUNK, counts
+            assert counts["writes"] >= in_slot, counts
+            vm.steps("settled")
+            counts = vm.counts()
+            assert counts["reads"] == counts["refused-reads"] == 0, counts
+            assert b"kept 0\r" in vm.output
+            time.sleep(1)
+            assert peak.most <= HELD and peak.now() == 0, (peak.most, peak.now())
+        vm.steps("end")
+        vm.passes()
+
+
+@test
+def without_the_guard_the_memory_is_simply_there():
+    with sweep_vm("--guard=off", params="read=32M write=32M regrow=16M") as vm:
+        vm.step("start")
+        _, writes = vm.steps("read", "written", "settled")
+        assert f"kept {writes}\r".encode() in vm.output, vm.tail()
+        assert vm.resident() >= 32 * MiB, vm.resident()
+        assert vm.guard()["on"] is False
+        assert vm.qmp.command("__org.ebb_stat")["guard"]["on"] is False
+        assert "violations" not in vm.counts(), vm.counts()
+        assert "error" in vm.qmp.raw("__org.ebb_set-violation", action="kill")
+        # What is plugged is empty all the same.
+        vm.steps("regrown", "end")
+        vm.passes()
+
+
+# --- what becomes of it
+
+@test
+def violated_memory_can_be_had_later_empty():
+    with sweep_vm(params="slots=1 read=32M write=32M regrow=32M") as vm:
+        vm.step("start")
+        vm.steps("read", "written", "settled", "regrown")
+        assert vm.resident() == 32 * MiB, vm.resident()
+        vm.steps("end")
+        assert vm.resident() == 0
+        vm.passes()
+
+
+def mapped_huge(vm):
+    """Bytes of elastic memory that the process has mapped by huge pages."""
+    with open(f"/proc/{vm.pid}/smaps", encoding="ascii", errors="replace") as f:
+        text = f.read()
+    parts = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", text)
+    return sum(int(re.search(r"ShmemPmdMapped: +(\d+) kB", part).group(1)) * KiB
+               for part in parts if "/memfd:ebb-mem0" in part)
+
+
+@test
+def violated_memory_is_mapped_by_huge_pages_again():
+    try:
+        with huge_pages(), sweep_vm(params="slots=1 read=32M write=32M regrow=32M") as vm:
+            vm.step("start")
+            before = mapped_huge(vm)
+            if before != 2 * MiB:
+                skip(f"memory never violated is not either: {before // KiB} KiB of 2 MiB")
+            vm.steps("read", "written", "settled", "regrown")
+            assert mapped_huge(vm) == 32 * MiB, mapped_huge(vm)
+            vm.steps("end")
+            vm.passes()
+    except PermissionError as e:
+        skip(str(e))
+
+
+@test
+def a_reset_takes_everything():
+    with sweep_vm(params="slots=1 read=8M write=8M") as vm:
+        for _ in range(3):
+            vm.step("start")
+            assert vm.resident() == 2 * MiB, vm.resident()
+            vm.steps("read", "written")
+            vm.qmp.command("system_reset")
+            vm.qmp.event("RESET")
+        vm.step("start")
+        vm.steps("read", "written", "settled", "end")
+        vm.passes()
+
+
+# --- what follows
+
+def status(vm):
+    return vm.qmp.command("query-status")["status"]
+
+
+def stopped(vm):
+    """The VM is paused for a violation, and makes no other one."""
+    stop = vm.qmp.event("__org.ebb_GUARD_STOP")
+    assert "--violation=pause" in stop["data"]["reason"], stop
+    assert status(vm) == "paused" and "trouble" in vm.guard(), vm.guard()
+    seen = vm.counts()["violations"]
+    time.sleep(0.2)
+    assert vm.counts()["violations"] == seen > 0
+
+
+@test
+def a_violation_pauses_the_vm_until_it_is_told_to_go_on():
+    for slots in (0, 1):
+        with sweep_vm("--violation=pause", params=f"slots={slots} read=4M write=4M") as vm:
+            vm.step("start")
+            assert status(vm) == "running" and vm.guard()["violation"] == "pause"
+            for name in ("read", "written"):
+                vm.go()
+                stopped(vm)
+                vm.qmp.command("cont")
+                vm.step(name)
+                assert status(vm) == "running" and "trouble" not in vm.guard(), vm.guard()
+                time.sleep(LENIENT_S)
+            vm.qmp.command("__org.ebb_set-violation", action="contain")
+            vm.steps("settled", "end")
+            assert status(vm) == "running"
+            vm.passes()
+
+
+@test
+def a_violation_ends_the_vm_with_37():
+    for slots in (0, 1):
+        with sweep_vm("--violation=kill", params=f"slots={slots} read=64M") as vm:
+            vm.step("start")
+            qmp = vm.qmp
+            vm.go()
+            event = qmp.event("SHUTDOWN")
+            assert event["data"] == {"guest": True, "reason": "guest-panic"}, event
+            assert vm.wait() == 37
+            assert b"--violation=kill" in vm.errors, vm.errors
+
+
+@test
+def what_follows_can_change_while_the_vm_runs():
+    with sweep_vm(params="read=1M write=1M") as vm:
+        vm.step("start")
+        vm.steps("read")
+        assert vm.guard()["violation"] == "contain"
+        vm.qmp.command("__org.ebb_set-violation", action="pause")
+        vm.go()
+        stopped(vm)
+        assert "error" in vm.qmp.raw("__org.ebb_set-violation", action="forgive")
+        assert vm.guard()["violation"] == "pause"
+        vm.qmp.command("__org.ebb_set-violation", action="kill")
+        vm.qmp.command("cont")
+        assert vm.wait() == 37
+
+
+main()

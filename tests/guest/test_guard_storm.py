@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard under load: blocks that come and go while another processor attacks them, and a region
+in more pieces than the kernel likes."""
+import contextlib
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from guarded import CHUNK, HELD, NESTED, GuestVm, Peak  # pylint: disable=wrong-import-position
+from linux import huge_pages  # pylint: disable=wrong-import-position
+from tap import main, skip, test  # pylint: disable=wrong-import-position
+from vm import MiB  # pylint: disable=wrong-import-position
+
+MAX_MAP_COUNT = "/proc/sys/vm/max_map_count"
+BLOCK = 2 * MiB
+OTHER_MAPPINGS = 64  # that a process, or a sanitizer, makes meanwhile
+
+
+def storm(spread):
+    """SPREAD: of so many pages the guest uses one."""
+    seconds = int(os.environ.get("EBB_STORM_SECONDS", "12" if NESTED else "10"))
+    blocks = 64
+    with GuestVm("storm", "-c", 2, elastic=(f"{blocks * BLOCK // MiB}M",),
+                 params=f"seconds={seconds} spread={spread}") as vm:
+        vm.step("start")
+        with Peak(vm) as peak:
+            vm.go()
+            found = vm.expect(r"^rounds (\d+) attacks (\d+) verified (\d+) corrupted (\d+) "
+                              r"stale (\d+) leaked (\d+) late (\d+)\r$", seconds + 60)
+            print(f"# {found.group(0).decode().strip()}, peak {peak.most // MiB} MiB", flush=True)
+            rounds, attacks, verified, *wrong, late = map(int, found.groups())
+            plugged, = vm.step("over")
+            # Half of the blocks, one that goes, and what violations hold.
+            assert peak.most <= (blocks // 2 + 1) * BLOCK + HELD, peak.most
+            assert wrong == [0, 0, 0], wrong
+            assert rounds > 30 and verified > 20 and attacks > 100, (rounds, verified, attacks)
+            time.sleep(1)
+            if spread == 1:
+                assert peak.now() == plugged * BLOCK, (peak.now(), plugged)
+        counts = vm.counts()
+        assert 0 < counts["violations"] <= attacks + attacks // 100 + 10, counts
+        assert vm.guard()["ledger-errors"] == 0
+        vm.steps("end")
+        assert vm.resident() == 0
+        vm.passes()
+
+
+@test
+def a_storm_of_attacks_changes_nothing_and_leaves_nothing():
+    storm(16 if NESTED else 1)
+
+
+@test
+def the_same_with_huge_pages():
+    try:
+        with huge_pages():
+            storm(1)
+    except PermissionError as e:
+        skip(str(e))
+
+
+@contextlib.contextmanager
+def max_map_count(count):
+    with open(MAX_MAP_COUNT, encoding="ascii") as f:
+        before = f.read()
+    with open(MAX_MAP_COUNT, "w", encoding="ascii") as f:
+        f.write(str(count))
+    try:
+        yield
+    finally:
+        with open(MAX_MAP_COUNT, "w", encoding="ascii") as f:
+            f.write(before)
+
+
+@test
+def more_pieces_than_there_may_be_mappings():
+    limit = 1000
+    try:
+        with max_map_count(limit), GuestVm("fragment", elastic=("2G",)) as vm:
+            vm.step("start")
+            mappings = len(vm.maps())
+            for name in ("plugged", "violated", "full", "turned"):
+                with Peak(vm) as peak:
+                    vm.steps(name)
+                    # One mapping more for each border, and half of what the kernel allows.
+                    guard, more = vm.guard(), len(vm.maps()) - mappings
+                    assert guard["borders"] <= limit // 2, guard
+                    assert more <= guard["borders"] + OTHER_MAPPINGS, (more, guard)
+                    assert mappings + more <= limit, (mappings, more)
+                    if name == "plugged":
+                        assert guard["borders"] > limit // 4, guard
+                        # A page that an event brings comes with its chunk.
+                        assert peak.now() <= 512 * 2 * CHUNK, peak.now()
+                    if name == "violated":
+                        time.sleep(1)
+                        assert peak.most <= HELD and peak.now() == 0, (peak.most, peak.now())
+            counts = vm.counts()
+            assert counts["writes"] == counts["reads"] == 2 * 64, counts
+            vm.steps("end")
+            assert vm.resident() == 0
+            assert vm.guard()["borders"] == 0
+            vm.passes()
+    except PermissionError as e:
+        skip(str(e))
+
+
+main()

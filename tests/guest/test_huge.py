@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Huge pages of Ebb's own making, whatever the host's shmem_enabled: seen in the kernel's account
+of Ebb's mapping, which the guest's accesses fill (KVM maps by it), and in the memfd's blocks."""
+import mmap
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from tap import main, skip, test  # pylint: disable=wrong-import-position
+from vm import SLOW, MiB, Vm, guest, wait_until  # pylint: disable=wrong-import-position
+
+BOOT, SIZE = 64 * MiB, 64 * MiB
+HALF = SIZE // 2
+MADV_COLLAPSE = 25
+MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .*?(/memfd:(\S+) .*)?$")
+
+
+def need_collapse():
+    with mmap.mmap(-1, mmap.PAGESIZE) as probe:
+        try:
+            probe.madvise(MADV_COLLAPSE, 0, 0)
+        except OSError:
+            skip("this kernel has no MADV_COLLAPSE (Linux 6.1)")
+
+
+def mapped_huge(vm, name="ebb-mem0"):
+    """Bytes of a memfd that Ebb's mapping holds by huge pages."""
+    total, inside = 0, False
+    with open(f"/proc/{vm.pid}/smaps", encoding="ascii") as f:
+        for line in f:
+            mapping = MAPPING.match(line)
+            if mapping:
+                inside = mapping.group(2) == name
+            elif inside and line.startswith("ShmemPmdMapped:"):
+                total += int(line.split()[1]) << 10
+    return total
+
+
+def plug_vm(huge):
+    return Vm("-k", guest("plug"), "-m", "64M", "-e", f"256M,requested={SIZE >> 20}M",
+              "--debug-exit", "-p", "wait=1", f"--huge={huge}", "--loglevel=info")
+
+
+def step(vm, text):
+    vm.expect(rf"^step {text}\r$", 60)
+
+
+def go_on(vm, text):
+    vm.send("g")
+    step(vm, text)
+
+
+def check(vm, resident, huge):
+    assert vm.resident() == resident, f"{vm.resident() >> 10} KiB are resident"
+    assert mapped_huge(vm) == huge, f"{mapped_huge(vm) >> 10} KiB are huge"
+
+
+def becomes_huge(vm, size):
+    wait_until(lambda: mapped_huge(vm) == size, 60, f"{size >> 20} MiB of huge pages")
+    check(vm, size, size)
+
+
+def finish(vm):
+    go_on(vm, "end")
+    check(vm, 0, 0)
+    vm.send("g")
+    vm.expect("^PASS ")
+    assert vm.wait() == 0
+
+
+@test
+def always_is_huge_from_the_start_and_again_when_plugged_again():
+    need_collapse()
+    with plug_vm("always") as vm:
+        step(vm, "start")
+        assert vm.resident("ebb-boot") == BOOT
+        assert mapped_huge(vm, "ebb-boot") == BOOT
+        check(vm, 0, 0)
+        for text in "plugged", "written", "verified", "reset":
+            go_on(vm, f"{text} {SIZE}")
+            check(vm, SIZE, SIZE)
+        go_on(vm, f"unplugged {HALF}")
+        check(vm, HALF, HALF)
+        for text in "replugged", "rewritten":
+            go_on(vm, f"{text} {SIZE}")
+            check(vm, SIZE, SIZE)
+        finish(vm)
+
+
+@test
+def auto_makes_huge_what_the_guest_has_filled_and_adds_nothing():
+    need_collapse()
+    with plug_vm("auto") as vm:
+        step(vm, "start")
+        go_on(vm, f"plugged {SIZE}")
+        check(vm, 0, 0)
+        go_on(vm, f"written {SIZE}")
+        becomes_huge(vm, SIZE)
+        go_on(vm, f"verified {SIZE}")
+        go_on(vm, f"reset {SIZE}")
+        check(vm, SIZE, SIZE)
+        go_on(vm, f"unplugged {HALF}")
+        check(vm, HALF, HALF)
+        go_on(vm, f"replugged {SIZE}")
+        check(vm, HALF, HALF)
+        go_on(vm, f"rewritten {SIZE}")
+        becomes_huge(vm, SIZE)
+        finish(vm)
+
+
+@test
+def never_makes_none():
+    with plug_vm("never") as vm:
+        step(vm, "start")
+        for text, resident in ((f"plugged {SIZE}", 0), (f"written {SIZE}", SIZE),
+                               (f"verified {SIZE}", SIZE), (f"reset {SIZE}", SIZE),
+                               (f"unplugged {HALF}", HALF), (f"replugged {SIZE}", HALF),
+                               (f"rewritten {SIZE}", SIZE)):
+            go_on(vm, text)
+            check(vm, resident, 0)
+        # Longer than the scan would wait.
+        time.sleep(2)
+        check(vm, SIZE, 0)
+        assert mapped_huge(vm, "ebb-boot") == 0
+        finish(vm)
+
+
+@test
+def blocks_that_were_violated_are_huge_when_plugged():
+    need_collapse()
+    used, plugged = 16 * MiB, 18 * MiB  # one more block is plugged, for a memory slot
+    with Vm("-k", guest("sweep"), "-m", "64M", "-e", "256M,requested=32M", "--debug-exit", "-p",
+            f"wait=1 slots=1 read={used} write={used} regrow={used}", "--huge=always") as vm:
+        step(vm, "start .*")
+        for text in "read", "written", "settled":
+            go_on(vm, f"{text} .*")
+        go_on(vm, "regrown .*")
+        check(vm, plugged, plugged)
+
+
+@test
+def boot_memory_is_huge_again_after_a_reset():
+    need_collapse()
+    with plug_vm("always") as vm:
+        step(vm, "start")
+        go_on(vm, f"plugged {SIZE}")
+        vm.qmp.command("system_reset")
+        step(vm, "start")
+        check(vm, 0, 0)
+        assert vm.resident("ebb-boot") == BOOT
+        assert mapped_huge(vm, "ebb-boot") == BOOT
+        go_on(vm, f"plugged {SIZE}")
+        check(vm, SIZE, SIZE)
+
+
+@test
+def a_vm_at_rest_is_left_alone():
+    def loop_seconds(vm):
+        with open(f"/proc/{vm.pid}/task/{vm.pid}/stat", encoding="ascii") as f:
+            user, system = f.read().rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    need_collapse()
+    with plug_vm("auto") as vm:
+        step(vm, "start")
+        go_on(vm, f"plugged {SIZE}")
+        go_on(vm, f"written {SIZE}")
+        becomes_huge(vm, SIZE)
+        time.sleep(2)
+        before = loop_seconds(vm)
+        time.sleep(5)
+        used = loop_seconds(vm) - before
+        assert used <= 0.05 * SLOW, f"{used:.2f} s of 5"
+
+
+main()

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands_guard.h - what control clients see of the guard. */
+#ifndef EBB_COMMANDS_GUARD_H
+#define EBB_COMMANDS_GUARD_H
+
+#include "vmm/control/qmp_server.h"
+#include "vmm/machine.h"
+
+/* The guard of the whole VM, for the ledger. */
+struct json_object *guard_object(struct machine *m);
+/* Adds to an elastic region's object what is behind its unplugged blocks, and its violations. */
+void add_guard_counts(struct json_object *o, const struct machine_elastic *e);
+
+/* Command functions (qmp_server.h); CTX is the machine. */
+int query_guard(void *ctx, struct json_object *args, struct json_object **ret,
+		struct qmp_error *err);
+int set_violation(void *ctx, struct json_object *args, struct json_object **ret,
+		  struct qmp_error *err);
+
+#endif
