@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * insns.c - atomic, string, vector and other instructions on memory that is not plugged, each in a
- * chunk of 64 KiB of its own; slots=1 plugs a block first, so that a memory slot is there. KVM can't
- * emulate the last ones where there is none.
+ * insns.c - atomic, string, vector and other instructions on memory that is not plugged, each in
+ * a chunk of 64 KiB of its own; slots=1 plugs a block first, so that a memory slot is there. KVM
+ * can't emulate the last ones where there is none.
+ * Prints "step NAME"; with wait=1 waits for a byte after each.
  * Prints "step NAME ACCESSES", a lower bound; with wait=1 waits for a byte after each.
  */
 #include "guests/vmem.h"
@@ -76,17 +77,20 @@ static uint64_t sse_load(uint64_t at)
 {
 	uint64_t v;
 
-	__asm__ volatile("movdqu (%1), %%xmm0; movq %%xmm0, %0" : "=r"(v) : "r"(at) : "xmm0", "memory");
+	__asm__ volatile("movdqu (%1), %%xmm0; movq %%xmm0, %0"
+			 : "=r"(v) : "r"(at) : "xmm0", "memory");
 	return v;
 }
 static uint64_t sse_store(uint64_t at)
 {
-	__asm__ volatile("pcmpeqd %%xmm0, %%xmm0; movdqu %%xmm0, (%0)" : : "r"(at) : "xmm0", "memory");
+	__asm__ volatile("pcmpeqd %%xmm0, %%xmm0; movdqu %%xmm0, (%0)"
+			 : : "r"(at) : "xmm0", "memory");
 	return 0;
 }
 static uint64_t sse_stream(uint64_t at)
 {
-	__asm__ volatile("pcmpeqd %%xmm0, %%xmm0; movntdq %%xmm0, (%0)" : : "r"(at) : "xmm0", "memory");
+	__asm__ volatile("pcmpeqd %%xmm0, %%xmm0; movntdq %%xmm0, (%0)"
+			 : : "r"(at) : "xmm0", "memory");
 	return 0;
 }
 static uint64_t flush(uint64_t at)
@@ -111,7 +115,8 @@ static uint64_t fxsave(uint64_t at)
 }
 static uint64_t fxrstor(uint64_t at)
 {
-	__asm__ volatile("fxsave (%0); fxrstor (%1); fxrstor (%0)" : : "r"(area), "r"(at) : "memory");
+	__asm__ volatile("fxsave (%0); fxrstor (%1); fxrstor (%0)"
+			 : : "r"(area), "r"(at) : "memory");
 	return 0;
 }
 static uint64_t avx_load(uint64_t at)

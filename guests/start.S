@@ -136,7 +136,7 @@ fail_try:
 	push $end_try
 	iretq
 
-/* int cpu_try(void (*fn)(uint64_t), uint64_t arg); the stack of a try is its CPU's entry in tries */
+/* int cpu_try(void (*fn)(uint64_t), uint64_t arg): where its stack is stands in tries[this CPU]. */
 	.globl cpu_try
 cpu_try:
 	push %rbx

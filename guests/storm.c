@@ -63,7 +63,8 @@ static void attack_at(uint64_t at, uint32_t i, uint32_t before, bool write)
 		return;
 	}
 	found = read64(at);
-	if (found && found >> 48 != TAG && state_of(before) == UNPLUGGED && LOAD(states[i]) == before)
+	if (found && found >> 48 != TAG && state_of(before) == UNPLUGGED &&
+	    LOAD(states[i]) == before)
 		nr_leaked++;
 }
 

@@ -249,7 +249,7 @@ def a_violation_ends_the_vm_with_37():
 
 @test
 def what_follows_can_change_while_the_vm_runs():
-    with sweep_vm(params="read=1M write=1M") as vm:
+    with sweep_vm(params="read=1M write=64M") as vm:
         vm.step("start")
         vm.steps("read")
         assert vm.guard()["violation"] == "contain"

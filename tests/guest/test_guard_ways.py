@@ -10,10 +10,19 @@ from tap import main, test  # pylint: disable=wrong-import-position
 from vm import MiB, wait_until  # pylint: disable=wrong-import-position
 
 
-def in_both_layers(name, *steps):
+def shadows_page_tables():
+    """Whether KVM keeps copies of the guest's page tables: no nested paging."""
+    for path in ("kvm_amd/parameters/npt", "kvm_intel/parameters/ept"):
+        if os.path.exists(f"/sys/module/{path}"):
+            with open(f"/sys/module/{path}", encoding="ascii") as f:
+                return f.read().strip() not in ("Y", "1")
+    return True
+
+
+def in_both_layers(name, *steps, params=""):
     """Runs a guest where a memory slot is and where none is; the counts of the guard each time."""
     for slots in (True, False):
-        with GuestVm(name, params=f"slots={int(slots)}") as vm:
+        with GuestVm(name, params=f"slots={int(slots)} {params}") as vm:
             vm.step("start")
             with Peak(vm) as peak:
                 vm.steps(*steps)
@@ -43,7 +52,8 @@ def unplugged_memory_can_be_executed_and_holds_zeros():
 
 @test
 def a_page_table_in_unplugged_memory_is_empty():
-    for slots, counts in in_both_layers("walk", "walked", "plugged", "unplugged"):
+    for slots, counts in in_both_layers("walk", "walked", "plugged", "unplugged",
+                                        params=f"shadow={int(shadows_page_tables())}"):
         assert counts["violations"] > 0, (slots, counts)
 
 

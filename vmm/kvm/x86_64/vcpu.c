@@ -166,8 +166,9 @@ bool arch_vcpu_refuse(int vcpu_fd)
 	struct kvm_vcpu_events events;
 	struct kvm_sregs sregs;
 
-	/* The privilege level is that of the stack segment. */
+	/* The privilege level is that of the stack segment; a kernel's code never says 3. */
 	if (ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) || sregs.ss.dpl != 3 ||
+	    (sregs.cs.selector & 3) != 3 ||
 	    ioctl(vcpu_fd, KVM_GET_VCPU_EVENTS, &events) || events.exception.injected)
 		return false;
 	events.exception.injected = 1;
