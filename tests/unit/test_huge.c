@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/unit/fake_slots.h"
 #include "vmm/base/event.h"
 #include "vmm/base/uapi_compat.h"
 #include "vmm/memory/elastic.h"
@@ -262,19 +263,7 @@ Test(huge, what_the_kernel_refuses_is_left_and_tried_again)
 static struct elastic elastic;
 static struct guard *guard;
 static int news_fd = -1;
-
-static int add_slot(void *ctx, uint32_t slot, gpa_t base, void *host, uint64_t bytes,
-		    bool read_only)
-{
-	(void)ctx, (void)slot, (void)base, (void)host, (void)bytes, (void)read_only;
-	return 0;
-}
-
-static int remove_slot(void *ctx, uint32_t slot)
-{
-	(void)ctx, (void)slot;
-	return 0;
-}
+static struct fake_slots slots;
 
 static void start_elastic(enum huge_mode mode, bool guarded)
 {
@@ -284,7 +273,7 @@ static void start_elastic(enum huge_mode mode, bool guarded)
 		.bytes = NR_UNITS * UNIT,
 		.block_bytes = UNIT,
 		.huge = mode,
-		.slot_ops = { .add = add_slot, .remove = remove_slot },
+		.slot_ops = fake_slots_init(&slots),
 		.segment_bytes = slots_segment_bytes(NR_UNITS * UNIT, UNIT, 64),
 	};
 

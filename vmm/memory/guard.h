@@ -9,7 +9,9 @@
  *     GUARD_TABLES_MAX (guard_reclaim_tables());
  *   - what a guest writes there it may read back for GUARD_EXPIRY_NS, never later, never in memory
  *     that is given to it later, and no device ever sees it;
- *   - at least one event is counted per chunk read and per page written in a chunk's lifetime.
+ *   - at least one event is counted per chunk read and per page written in a chunk's lifetime, and
+ *     no more than accesses, but for those whose vCPU does not run between the answer and its end:
+ *     they come again.
  *
  * Why khugepaged matters: on Linux 6.1 it fills a partly populated huge page of a registered range
  * with zeros, and no access there raises an event again. So armed memory is MADV_NOHUGEPAGE from
