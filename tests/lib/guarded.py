@@ -26,7 +26,7 @@ class GuestVm(Vm):
         super().__init__("-k", guest(name), "-m", "64M", "--debug-exit", "-p", f"wait=1 {params}",
                          *arguments, env=env)
 
-    def step(self, name, seconds=60):
+    def step(self, name, seconds=150):
         """Waits for a step of the guest; the numbers it tells."""
         found = self.expect(rf"^step {name}((?: \d+)*)\r\n", seconds)
         return [int(number) for number in found.group(1).split()]
