@@ -27,7 +27,9 @@ def rows():
     for name, values in columns.items():
         log(f"guard: {name}: us {spread(values, 1e-3)}; {machine_load()}")
     us = {name: median(values) / 1e3 for name, values in columns.items()}
-    yield Row(ROWS[0][0], "us", us["unplug"], us["bare punch"], "one fallocate", 2)
+    yield Row(ROWS[0][0], "us", us["unplug"], us["bare punch"], "one fallocate", 2,
+              why="Arming is two calls, UFFDIO_REGISTER and MADV_NOHUGEPAGE, each of which splits "
+                  "the mapping.")
     yield Row(ROWS[1][0], "us", us["plug"], us["bare punch"], "one fallocate")
     for (title, unit), kind in zip(ROWS[2:], ("read", "write")):
         yield Row(title, unit, us[kind] - us["bare " + kind], us["bare " + kind],
