@@ -38,16 +38,14 @@ static void stop_for(struct machine *m, const char *trouble)
 static void reclaim_tables(struct machine *m)
 {
 	bool running = m->state == MACHINE_RUNNING;
-	int r = -EAGAIN;
+	bool parked = !running || vcpus_pause(m->vcpus);
 
-	if (!running || vcpus_pause(m->vcpus))
-		r = guard_reclaim_tables(m->guarding.guard);
-	if (r && r != -EAGAIN) {
+	if (parked && guard_reclaim_tables(m->guarding.guard)) {
 		m->guarding.broken = true;
 		stop_for(m, unguarded);
 		return;
 	}
-	m->guarding.nr_reclaims += !r;
+	m->guarding.nr_reclaims += parked;
 	if (running)
 		vcpus_resume(m->vcpus);
 }

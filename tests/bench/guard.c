@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/bench/no_slots.h"
 #include "vmm/base/event.h"
 #include "vmm/memory/elastic.h"
 #include "vmm/memory/uffd.h"
@@ -33,18 +34,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "guard: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static int no_slot(void *ctx, uint32_t slot, gpa_t base, void *host, uint64_t bytes, bool read_only)
-{
-	(void)ctx, (void)slot, (void)base, (void)host, (void)bytes, (void)read_only;
-	return 0;
-}
-
-static int no_slot_left(void *ctx, uint32_t slot)
-{
-	(void)ctx, (void)slot;
-	return 0;
 }
 
 static void make_huge(struct ram *ram, uint64_t offset)
@@ -132,7 +121,7 @@ int main(int argc, char **argv)
 				   .base = GPA(4 * GiB),
 				   .bytes = REGION_BYTES,
 				   .block_bytes = RAM_HUGE_BYTES,
-				   .slot_ops = { no_slot, no_slot_left, NULL },
+				   .slot_ops = NO_SLOTS,
 				   .segment_bytes = REGION_BYTES };
 	struct elastic e;
 	struct bare bare;

@@ -20,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "tests/bench/no_slots.h"
 #include "vmm/base/clock.h"
 #include "vmm/memory/elastic.h"
 
@@ -31,18 +32,6 @@ static void die(int code, const char *what)
 {
 	fprintf(stderr, "huge: %s: %s\n", what, strerror(errno));
 	exit(code);
-}
-
-static int no_slot(void *ctx, uint32_t slot, gpa_t base, void *host, uint64_t bytes, bool read_only)
-{
-	(void)ctx, (void)slot, (void)base, (void)host, (void)bytes, (void)read_only;
-	return 0;
-}
-
-static int no_slot_left(void *ctx, uint32_t slot)
-{
-	(void)ctx, (void)slot;
-	return 0;
 }
 
 static void touch(char *host)
@@ -66,7 +55,7 @@ static void ours(enum huge_mode mode, uint64_t ns[2])
 				   .bytes = REGION_BYTES,
 				   .block_bytes = RAM_HUGE_BYTES,
 				   .huge = mode,
-				   .slot_ops = { no_slot, no_slot_left, NULL },
+				   .slot_ops = NO_SLOTS,
 				   .segment_bytes = REGION_BYTES };
 	uint32_t nr = (uint32_t)(REQUEST_BYTES / RAM_HUGE_BYTES);
 	struct elastic e;
