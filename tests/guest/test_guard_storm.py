@@ -27,7 +27,7 @@ def storm(spread):
         with Peak(vm) as peak:
             vm.go()
             found = vm.expect(r"^rounds (\d+) attacks (\d+) verified (\d+) corrupted (\d+) "
-                              r"stale (\d+) leaked (\d+) late (\d+)\r$", seconds + 60)
+                              r"stale (\d+) leaked (\d+) late (\d+)\r\n", seconds + 60)
             print(f"# {found.group(0).decode().strip()}, peak {peak.most // MiB} MiB", flush=True)
             rounds, attacks, verified, *wrong, late = map(int, found.groups())
             plugged, = vm.step("over")

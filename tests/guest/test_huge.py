@@ -44,7 +44,7 @@ def plug_vm(huge):
 
 
 def step(vm, text):
-    vm.expect(rf"^step {text}\r$", 60)
+    vm.expect(rf"^step {text}\r\n", 60)
 
 
 def go_on(vm, text):

@@ -27,7 +27,7 @@ def one_round(vm, name, size):
     memfd = f"ebb-{name}"
 
     def step(text, plugged, resident):
-        vm.expect(rf"^step {text}\r$", 60)
+        vm.expect(rf"^step {text}\r\n", 60)
         assert device(vm, name)["size"] == plugged, device(vm, name)
         near(vm.resident(memfd), resident, text)
         for other in others:
@@ -101,7 +101,7 @@ def four_devices_of_different_block_sizes_and_names():
 @test
 def memory_of_a_vm_that_ended_is_gone_with_its_process():
     with plug_vm("256M,requested=128M") as vm:
-        vm.expect(r"^step start\r$")
+        vm.expect(r"^step start\r\n")
         vm.send("g")
         vm.expect(r"^step plugged")
         vm.send("g")

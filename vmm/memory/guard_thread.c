@@ -86,12 +86,17 @@ static int fill_chunk(struct guard_region *r, uint64_t offset, bool protect)
 static int contain(struct guard_region *r, uint64_t offset)
 {
 	struct guard *g = r->guard;
-	uint64_t chunk = align_down(offset, CHUNK_BYTES);
+	uint64_t chunk = align_down(offset, CHUNK_BYTES), page = align_down(offset, PAGE_BYTES);
+	uint64_t filled;
 	uint8_t *flags = &r->flags[unit_at(offset)];
 	int ret;
 
+	/*
+	 * Two vCPUs at once. To try to fill what is there would charge the memfd with one page more
+	 * for a moment, above the bound when the ring is full.
+	 */
 	if (chunk_ring_has(&g->ring, r, chunk))
-		return fill_chunk(r, offset, true); /* two vCPUs at once */
+		return ram_next_data(r->ram, page) == page ? 0 : fill(r, page, PAGE_BYTES, true, &filled);
 	/* Room first: the bound holds at any moment. */
 	ret = chunk_ring_full(&g->ring) ? guard_drop_oldest(g) : 0;
 	if (ret)
