@@ -24,8 +24,10 @@ def sweep_vm(*arguments, elastic="256M", params=""):
 
 def not_more(counted, accesses):
     """An access that is answered, but does not run again before its chunk is taken away (a host
-    that stalls for 50 ms, page tables reclaimed), comes and counts once more."""
-    assert counted <= accesses + accesses // 200 + 4, (counted, accesses)
+    that stalls for 50 ms, page tables reclaimed), comes and counts once more: how many do depends on
+    the host's load alone. What counts every access twice is a mistake."""
+    again = accesses // (10 if NESTED else 200) + 4
+    assert counted <= accesses + again, (counted, accesses)
 
 
 def check_events(vm):
@@ -218,7 +220,8 @@ def stopped(vm):
 @test
 def a_violation_pauses_the_vm_until_it_is_told_to_go_on():
     for slots in (0, 1):
-        with sweep_vm("--violation=pause", params=f"slots={slots} read=4M write=4M") as vm:
+        # Few accesses: those of a step must fit into the time after `cont` in which nothing follows.
+        with sweep_vm("--violation=pause", params=f"slots={slots} read=2304K write=2304K") as vm:
             vm.step("start")
             assert status(vm) == "running" and vm.guard()["violation"] == "pause"
             for name in ("read", "written"):

@@ -377,8 +377,12 @@ int guard_disarm(struct guard_region *r, uint64_t offset, uint64_t bytes, bool d
 	pthread_mutex_lock(&r->guard->lock);
 	/* First: a chunk that is taken away later would take the guest's lawful memory. */
 	ret = clear_range(r, offset, bytes, discard);
-	if (!ret)
+	if (!ret) {
 		ret = for_pieces(r, s, disarm_piece, arm_piece);
+		/* What the guest touched while pieces were lawful would raise no event again. */
+		if (ret && discard && ram_discard(r->ram, offset, bytes))
+			guard_break(r->guard, ret);
+	}
 	pthread_mutex_unlock(&r->guard->lock);
 	if (ret)
 		log_guest("guard: %llu bytes at %#llx can't be given to the guest: %s",
