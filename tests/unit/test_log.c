@@ -6,8 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <fcntl.h>
+#include <json-c/json.h>
+
 #include "tests/unit/stderr_text.h"
 #include "vmm/base/log.h"
+#include "vmm/base/types.h"
 
 static unsigned int nr_lines(const char *text)
 {
@@ -212,4 +216,159 @@ Test(log, lines_of_several_threads_do_not_mix)
 		cr_assert_eq(strlen(line), 12 + 99);
 		cr_assert_eq(strspn(line + 12, (char[]){ line[12], 0 }), 99, "%s", line);
 	}
+}
+
+/* What the file PATH holds. */
+static const char *content(const char *path)
+{
+	static char text[16384];
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	cr_assert_geq(n, 0, "%s", path);
+	text[n] = 0;
+	return text;
+}
+
+static const char *temporary(void)
+{
+	static char path[] = "/tmp/ebb-test-XXXXXX";
+	auto_close int fd = mkstemp(path);
+
+	cr_assert_geq(fd, 0);
+	return path;
+}
+
+Test(log, formats_have_names)
+{
+	enum log_format format = LOG_TEXT;
+
+	cr_assert_eq(log_format_parse("json", &format), 0);
+	cr_assert_eq(format, LOG_JSON);
+	cr_assert_eq(log_format_parse("text", &format), 0);
+	cr_assert_eq(format, LOG_TEXT);
+	cr_assert_eq(log_format_parse("xml", &format), -EINVAL);
+}
+
+/* Parses one line of JSON; its message must be TEXT. */
+static void is_json(const char *line, const char *level, const char *text)
+{
+	struct json_object *o = json_tokener_parse(line), *member = NULL;
+
+	cr_assert_not_null(o, "%s", line);
+	cr_assert_eq(nr_lines(line), 1, "%s", line);
+	cr_assert(json_object_object_get_ex(o, "message", &member));
+	cr_assert_str_eq(json_object_get_string(member), text);
+	cr_assert(json_object_object_get_ex(o, "level", &member));
+	cr_assert_str_eq(json_object_get_string(member), level);
+	cr_assert(json_object_object_get_ex(o, "pid", &member));
+	cr_assert_eq(json_object_get_int(member), (int)getpid());
+	cr_assert(json_object_object_get_ex(o, "time", &member));
+	cr_assert_eq(strlen(json_object_get_string(member)), strlen("2026-01-01T00:00:00.000Z"));
+	json_object_put(o);
+}
+
+Test(log, json_is_one_object_a_line_whatever_the_message)
+{
+	log_set_format(LOG_JSON);
+	stderr_keep();
+	log_warn("plain");
+	is_json(stderr_text(), "warning", "plain");
+	stderr_keep();
+	log_error("two\nlines\t\"quoted\" \\ \x01 k\xc3\xa9rnel");
+	is_json(stderr_text(), "error", "two\nlines\t\"quoted\" \\ \x01 k\xc3\xa9rnel");
+	stderr_keep();
+	log_error("not UTF-8: \xff\xc3(");
+	is_json(stderr_text(), "error", "not UTF-8: \xef\xbf\xbd\xef\xbf\xbd(");
+}
+
+Test(log, json_that_is_too_long_is_cut_and_still_json)
+{
+	static char text[5000];
+	struct json_object *o;
+
+	log_set_format(LOG_JSON);
+	for (int c = 1; c < 4; c++) {
+		memset(text, c == 1 ? 'x' : c == 2 ? '\n' : 0xff, sizeof(text) - 1);
+		stderr_keep();
+		log_warn("%s", text);
+		o = json_tokener_parse(stderr_text());
+		cr_assert_not_null(o);
+		json_object_put(o);
+	}
+}
+
+Test(log, a_file_has_the_time_and_stderr_only_errors)
+{
+	const char *path = temporary();
+	int n = 0;
+
+	cr_assert_eq(log_open(path), 0);
+	stderr_keep();
+	log_warn("w");
+	log_error("e");
+	cr_assert_str_eq(stderr_text(), "ebb: error: e\n");
+	cr_assert_eq(nr_lines(content(path)), 2);
+	sscanf(content(path), "%*4d-%*2d-%*2dT%*2d:%*2d:%*6sZ [%*d] ebb: warning: w\n%n", &n);
+	cr_assert_gt(n, 0, "%s", content(path));
+	unlink(path);
+}
+
+Test(log, a_renamed_file_is_made_anew_when_it_is_reopened)
+{
+	const char *path = temporary();
+	char old[64];
+
+	snprintf(old, sizeof(old), "%s.1", path);
+	cr_assert_eq(log_open(path), 0);
+	log_warn("one");
+	cr_assert_eq(rename(path, old), 0);
+	log_warn("two");
+	log_reopen();
+	log_warn("three");
+	cr_assert_eq(nr_lines(content(old)), 2);
+	cr_assert_eq(nr_lines(content(path)), 1);
+	cr_assert_not_null(strstr(content(path), "three"));
+	unlink(path);
+	unlink(old);
+}
+
+Test(log, a_file_that_can_not_be_opened_is_reported)
+{
+	stderr_keep();
+	cr_assert_eq(log_open("/nonexistent/log"), -ENOENT);
+	cr_assert_not_null(strstr(stderr_text(), "/nonexistent/log: No such file"));
+}
+
+Test(log, reopening_without_a_file_does_nothing)
+{
+	stderr_keep();
+	log_reopen();
+	log_warn("w");
+	cr_assert_str_eq(stderr_text(), "ebb: warning: w\n");
+}
+
+Test(log, a_source_stands_before_the_message)
+{
+	stderr_keep();
+	log_set_source("a.json");
+	fail_usage("wrong");
+	log_set_source(NULL);
+	fail_usage("wrong");
+	cr_assert_str_eq(stderr_text(), "ebb: error: a.json: wrong\nebb: error: wrong\n");
+}
+
+Test(log, captured_messages_go_nowhere_else)
+{
+	char text[16];
+
+	stderr_keep();
+	log_capture(text, sizeof(text));
+	fail(-ENOENT, "a");
+	log_warn("b");
+	log_info("c");
+	log_capture(NULL, 0);
+	log_warn("d");
+	cr_assert_str_eq(stderr_text(), "ebb: warning: d\n");
+	cr_assert_str_eq(text, "a: No such file");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - one line per event on stderr, from any thread.
+ * log.h - one line per event, on stderr or in a file, from any thread.
  * Lines carry a level and, when the terminal is raw, end in CRLF (log_set_raw_terminal).
  */
 #ifndef EBB_BASE_LOG_H
@@ -14,6 +14,25 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_set_level(enum log_level level);
 /* 0 and *LEVEL set, or -EINVAL for an unknown name (error, warning, info, debug). */
 int must_check log_level_parse(const char *name, enum log_level *level);
+enum log_format { LOG_TEXT, LOG_JSON };
+/* JSON: an object a line, {"time", "pid", "level", "message"}, time in UTC. Default: text. */
+void log_set_format(enum log_format format);
+/* 0 and *FORMAT set, or -EINVAL for an unknown name (text, json). */
+int must_check log_format_parse(const char *name, enum log_format *format);
+/*
+ * From now on lines are appended to the file PATH (made with mode 0640), with the time of day;
+ * errors are on stderr as well. PATH must stay. 0 or -errno, logged; on failure nothing changes.
+ */
+int must_check log_open(const char *path);
+/* The same PATH again, after the file was renamed. A failure is logged to where lines go now. */
+void log_reopen(void);
+/* What messages begin with from now on, "FILE: "; NULL: nothing. While there is one thread. */
+void log_set_source(const char *file);
+/*
+ * Errors and warnings go into TEXT, one after the other, cut at BYTES, and nowhere else, until TEXT
+ * is NULL. While there is one thread.
+ */
+void log_capture(char *text, size_t bytes);
 /* While the terminal is in raw mode a bare newline would not return the carriage. */
 void log_set_raw_terminal(bool raw);
 

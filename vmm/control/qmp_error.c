@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/control/utf8.h"
+#include "vmm/base/utf8.h"
 
 static const char *const names[QMP_NR_CLASSES] = {
 	[QMP_GENERIC_ERROR] = "GenericError",

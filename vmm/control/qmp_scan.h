@@ -7,7 +7,7 @@
 #ifndef EBB_CONTROL_QMP_SCAN_H
 #define EBB_CONTROL_QMP_SCAN_H
 
-#include "vmm/control/utf8.h"
+#include "vmm/base/utf8.h"
 
 /* Zeroed memory stands before a value. */
 struct qmp_scan {

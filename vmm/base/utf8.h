@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* utf8.h - well-formed UTF-8, byte by byte (Unicode, Table 3-7): neither overlong nor surrogate. */
-#ifndef EBB_CONTROL_UTF8_H
-#define EBB_CONTROL_UTF8_H
+#ifndef EBB_BASE_UTF8_H
+#define EBB_BASE_UTF8_H
 
 #include "vmm/base/types.h"
 
