@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/given.h"
 #include "vmm/commands_guard.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/control/qmp_server.h"
@@ -529,15 +530,29 @@ static const struct qmp_command commands[] = {
 	  "Cancel resize jobs; the size reached becomes the target.", cancel_resize },
 };
 
+static int listen_inherited(struct machine *m, const char *where)
+{
+	auto_close int fd = given_fd("--qmp", where);
+	int r = fd < 0 ? fd : qmp_server_new_fd(&m->qmp, m->loop, fd, commands,
+						ARRAY_SIZE(commands), m);
+
+	if (!r)
+		take_fd(&fd); /* the server's now */
+	return r;
+}
+
 int commands_listen(struct machine *m)
 {
-	char path[VM_PATH_SIZE];
-	int r = m->cfg->qmp_path ? 0 : vm_path(path, m->cfg->name);
+	const char *path = m->cfg->qmp_path;
+	char by_name[VM_PATH_SIZE];
+	int r = path ? 0 : vm_path(by_name, m->cfg->name);
 
 	if (r)
 		return r;
-	return qmp_server_new(&m->qmp, m->loop, m->cfg->qmp_path ? m->cfg->qmp_path : path,
-			      commands, ARRAY_SIZE(commands), m);
+	if (path && given_is_fd(path))
+		return listen_inherited(m, path);
+	return qmp_server_new(&m->qmp, m->loop, path ? path : by_name, commands,
+			      ARRAY_SIZE(commands), m);
 }
 
 /* --- events ------------------------------------------------------------------------------------ */

@@ -167,6 +167,56 @@ static int set_huge(void *target, const char *value)
 	return 0;
 }
 
+static int set_kvm(void *target, const char *value)
+{
+	((struct config *)target)->kvm_path = value;
+	return 0;
+}
+
+static int set_userfaultfd(void *target, const char *value)
+{
+	((struct config *)target)->uffd_path = value;
+	return 0;
+}
+
+static int set_pid_file(void *target, const char *value)
+{
+	((struct config *)target)->pid_file = value;
+	return 0;
+}
+
+static int set_log_file(void *target, const char *value)
+{
+	((struct config *)target)->log_file = value;
+	return 0;
+}
+
+static int set_log_format(void *target, const char *value)
+{
+	enum log_format format;
+
+	(void)target;
+	if (log_format_parse(value, &format))
+		return fail_usage("--log-format: '%s' is neither text nor json", value);
+	log_set_format(format);
+	return 0;
+}
+
+/* Its content was taken before the other options were set (config_file.c). */
+static int set_config(void *target, const char *value)
+{
+	(void)target;
+	(void)value;
+	return 0;
+}
+
+static int set_print_config(void *target, const char *value)
+{
+	(void)value;
+	((struct config *)target)->print = true;
+	return 0;
+}
+
 static int set_no_reboot(void *target, const char *value)
 {
 	(void)value;
@@ -205,7 +255,7 @@ const struct option_row config_options[] = {
 	{ "initrd", 'i', "FILE", "initial RAM disk", set_initrd },
 	{ "params", 'p', "TEXT", "kernel command line", set_cmdline },
 	{ "memory", 'm', "SIZE", "boot memory, fixed (default 512M)", set_memory },
-	{ "elastic", 'e', "SIZE[,KEY=VALUE...]",
+	{ "elastic", 'e', "SIZE[,KEY=VALUE]...",
 	  "memory that comes and goes (virtio-mem), up to SIZE; may be repeated\n"
 	  "block=SIZE      unit, a power of two, at least 2M (default 2M)\n"
 	  "requested=SIZE  what the guest is asked to plug at start (default 0)\n"
@@ -214,20 +264,40 @@ const struct option_row config_options[] = {
 	{ "cpus", 'c', "N", "virtual CPUs, 1 to 64 (default 1)", set_cpus },
 	{ "guard", 0, "on|off",
 	  "keep the guest out of elastic memory that it gave back (default on)", set_guard },
-	{ "violation", 0, "WHAT",
-	  "when the guest uses such memory all the same: contain (default), pause or\n"
-	  "kill (exit code 37)", set_violation },
-	{ "huge", 0, "WHEN",
+	{ "violation", 0, "contain|pause|kill",
+	  "when the guest uses such memory all the same (default contain; kill: exit\n"
+	  "code 37)", set_violation },
+	{ "huge", 0, "always|auto|never",
 	  "back the guest's memory with huge pages: always (all of it, at once), auto\n"
 	  "(default; once the guest uses nearly all of a 2 MiB page) or never",
 	  set_huge },
 	{ "name", 'n', "NAME", "name of the VM for the other verbs (default vm-PID)", set_name },
-	{ "qmp", 0, "PATH", "control socket (default by name, in the runtime folder)", set_qmp },
+	{ "qmp", 0, "PATH|fd:N",
+	  "control socket (default by name, in the runtime folder); fd:N is an open\n"
+	  "descriptor, a listening or a connected socket",
+	  set_qmp },
 	{ "paused", 0, NULL, "do not start the vCPUs until `cont`", set_paused },
 	{ "no-reboot", 0, NULL, "end with exit code 32 when the guest reboots", set_no_reboot },
 	{ "debug-exit", 0, NULL, "a write to port 0xf4 ends the VM with that exit code",
 	  set_debug_exit },
-	{ "loglevel", 0, "LEVEL", "error, warning (default), info or debug", set_loglevel },
+	{ "loglevel", 0, "error|warning|info|debug", "what is logged (default warning)",
+	  set_loglevel },
+	{ "log-file", 0, "PATH", "log there, with the time; SIGHUP opens it anew", set_log_file },
+	{ "log-format", 0, "text|json", "lines of text (default), or a JSON object each",
+	  set_log_format },
+	{ "pid-file", 0, "PATH", "write the process's number there; removed at the end",
+	  set_pid_file },
+	{ "kvm", 0, "PATH|fd:N", "KVM's device (default /dev/kvm), or an open descriptor of it",
+	  set_kvm },
+	{ "userfaultfd", 0, "PATH|fd:N",
+	  "the same for the guard's device (default /dev/userfaultfd, then the system call)",
+	  set_userfaultfd },
+	{ "config", 0, "FILE...",
+	  "take options from a JSON object; of several files the last, and before all of\n"
+	  "them the command line, counts",
+	  set_config },
+	{ "print-config", 0, NULL, "print the options as such a file and start nothing",
+	  set_print_config },
 	{ 0 }
 };
 

@@ -28,12 +28,15 @@ const char *config_violation_name(enum config_violation violation);
 struct config {
 	char name[VM_NAME_MAX + 1];
 	const char *kernel, *initrd, *cmdline;
-	const char *qmp_path; /* NULL: by the VM's name */
+	const char *qmp_path; /* NULL: by the VM's name; "fd:N": inherited */
+	const char *kvm_path, *uffd_path; /* NULL: the device's own; "fd:N": inherited */
+	const char *pid_file, *log_file;
 	uint64_t boot_bytes;
 	unsigned int nr_cpus;
 	unsigned int nr_elastic;
 	struct config_elastic elastic[CONFIG_MAX_ELASTIC];
 	bool no_reboot, debug_exit, paused;
+	bool print;	 /* the configuration, and start nothing */
 	bool guard_off;
 	enum config_violation violation;
 	enum huge_mode huge;

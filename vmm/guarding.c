@@ -181,7 +181,7 @@ int guarding_open(struct machine *m)
 	m->guarding.policy = m->cfg->violation;
 	if (m->cfg->guard_off || !m->cfg->nr_elastic)
 		return 0;
-	return guard_new(&m->guarding.guard, &m->guarding.news_fd);
+	return guard_new_from(&m->guarding.guard, m->cfg->uffd_path, &m->guarding.news_fd);
 }
 
 int guarding_start(struct machine *m)

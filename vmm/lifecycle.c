@@ -42,6 +42,10 @@ static void on_signal(void *ctx, uint32_t events)
 	(void)events;
 	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGHUP && m->cfg->log_file) {
+		log_reopen();
+		return;
+	}
 	if (!m->asked_to_end && m->state == MACHINE_RUNNING) {
 		m->asked_to_end = true;
 		machine_power_button(m);
@@ -59,7 +63,7 @@ static int watch_signals(struct machine *m)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP); /* the terminal is gone */
+	sigaddset(&set, SIGHUP); /* the terminal is gone, or the log file was renamed */
 	/* Before any thread exists, so that all of them leave these signals to the loop. */
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return fail(-errno, "sigprocmask");
@@ -134,8 +138,10 @@ int lifecycle_open(struct machine *m)
 
 int machine_run(struct machine *m)
 {
-	int r = loop_run(m->loop);
+	int r;
 
+	service_ready(m);
+	r = loop_run(m->loop);
 	return r ? EXIT_CRASH : m->exit_code;
 }
 
@@ -158,6 +164,7 @@ void machine_pause(struct machine *m)
 		log_error("a vCPU waits in the kernel for memory and can't be stopped there; it "
 			  "will not run guest code while the VM is paused");
 	m->state = MACHINE_PAUSED;
+	service_status(m);
 	qmp_event(m->qmp, "STOP", NULL);
 }
 
@@ -170,6 +177,7 @@ int machine_resume(struct machine *m)
 	guarding_resumed(m);
 	m->state = MACHINE_RUNNING;
 	vcpus_resume(m->vcpus);
+	service_status(m);
 	qmp_event(m->qmp, "RESUME", NULL);
 	return 0;
 }
@@ -202,6 +210,7 @@ void machine_end(struct machine *m, int code, bool guest, const char *reason)
 	if (m->state != MACHINE_INTERNAL_ERROR)
 		m->state = MACHINE_SHUTDOWN;
 	m->exit_code = code;
+	service_status(m);
 	commands_event_cause(m, "SHUTDOWN", guest, reason);
 	loop_stop(m->loop);
 }

@@ -335,12 +335,14 @@ static void init(struct machine *m, const struct config *cfg)
 
 static int build(struct machine *m)
 {
-	int r = kvm_open(&m->kvm);
+	int r = kvm_open(&m->kvm, m->cfg->kvm_path);
 
 	if (!r && m->cfg->nr_cpus > m->kvm.max_vcpus)
 		r = fail_usage("--cpus: this host's KVM can have %u", m->kvm.max_vcpus);
 	if (!r)
 		r = loop_new(&m->loop);
+	if (!r)
+		r = service_open(m);
 	if (!r)
 		r = lifecycle_open(m);
 	if (!r)
@@ -403,6 +405,7 @@ void machine_free(struct machine *m)
 	auto_close_fn(&m->power_irq_fd);
 	auto_close_fn(&m->signal_fd);
 	auto_close_fn(&m->request_fd);
+	service_close(m);
 	loop_free(m->loop);
 	kvm_close(&m->kvm);
 	free(m);

@@ -25,6 +25,7 @@
 #include "vmm/kvm/vcpu.h"
 #include "vmm/memory/elastic.h"
 #include "vmm/memory/guest_mem.h"
+#include "vmm/service.h"
 
 /* Exit codes of `ebb run`. */
 #define EXIT_POWER_OFF 0
@@ -71,6 +72,7 @@ struct machine {
 	const struct config *cfg;
 	struct loop *loop;
 	struct qmp_server *qmp;
+	struct service service;
 
 	struct ram boot_ram;
 	struct guarding guarding;

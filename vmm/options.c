@@ -2,6 +2,7 @@
 /* options.c - a command line as a table. */
 #include "vmm/options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -59,8 +60,8 @@ static const struct option_row *find(const struct verb *verb, const char *word,
 	return NULL;
 }
 
-int options_parse(const struct verb *verb, int argc, char **argv, void *target,
-		  const char **positional, int max)
+int options_walk(const struct verb *verb, int argc, char **argv, option_fn fn, void *ctx,
+		 const char **positional, int max)
 {
 	bool only_words = false;
 	int nr = 0;
@@ -99,11 +100,92 @@ int options_parse(const struct verb *verb, int argc, char **argv, void *target,
 		} else if (!row->argument && value) {
 			return fail_usage("%s: --%s takes no value", verb->name, row->name);
 		}
-		r = row->set(target, value);
+		r = fn(ctx, row, value);
 		if (r)
 			return r;
 	}
 	return nr;
+}
+
+static int set(void *target, const struct option_row *row, const char *value)
+{
+	return row->set(target, value);
+}
+
+int options_parse(const struct verb *verb, int argc, char **argv, void *target,
+		  const char **positional, int max)
+{
+	return options_walk(verb, argc, argv, set, target, positional, max);
+}
+
+enum option_kind option_kind(const struct option_row *row)
+{
+	if (!row->argument)
+		return OPTION_SWITCH;
+	if (!strcmp(row->argument, "on|off"))
+		return OPTION_ON_OFF;
+	if (!strcmp(row->argument, "N") || !strcmp(row->argument, "S"))
+		return OPTION_NUMBER;
+	return strstr(row->argument, ",KEY=VALUE") ? OPTION_OBJECT : OPTION_TEXT;
+}
+
+bool option_repeats(const struct option_row *row)
+{
+	size_t n = row->argument ? strlen(row->argument) : 0;
+
+	return n > 3 && !strcmp(row->argument + n - 3, "...");
+}
+
+/* Does an alternative of ARGUMENT begin with NAME? */
+static bool has_alternative(const char *argument, const char *name)
+{
+	for (; argument; argument = strchr(argument, '|')) {
+		argument += *argument == '|';
+		if (!strncmp(argument, name, strlen(name)))
+			return true;
+	}
+	return false;
+}
+
+bool argument_is_file(const char *argument)
+{
+	return has_alternative(argument, "FILE") || has_alternative(argument, "PATH");
+}
+
+static bool is_word(const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!islower((unsigned char)text[i]) && text[i] != '-')
+			return false;
+	return n > 0;
+}
+
+const char *argument_words(const char *argument, char separator, char words[ARGUMENT_WORDS_BYTES])
+{
+	size_t used = 0;
+
+	*words = 0;
+	for (; *argument; argument += *argument == '|') {
+		size_t n = strcspn(argument, "|");
+
+		if (is_word(argument, n) && used + n + 2 < ARGUMENT_WORDS_BYTES) {
+			if (used)
+				words[used++] = separator;
+			memcpy(words + used, argument, n);
+			used += n;
+			words[used] = 0;
+		}
+		argument += n;
+	}
+	return words;
+}
+
+const struct option_row *option_find(const struct verb *verb, const char *name)
+{
+	for (const struct option_row *row = verb->options; row && row->name; row++)
+		if (!strcmp(row->name, name))
+			return row;
+	return NULL;
 }
 
 int options_seconds(const char *text, uint64_t *ns)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * options.h - a command line as a table: one row per option gives parsing, checking and --help.
+ * options.h - a command line as a table: one row per option gives parsing, checking, --help,
+ * completion, the manual page and the key of a configuration file.
  */
 #ifndef EBB_OPTIONS_H
 #define EBB_OPTIONS_H
@@ -10,7 +11,13 @@
 struct option_row {
 	const char *name;     /* without the dashes */
 	char letter;	      /* 0: none */
-	const char *argument; /* its name in the help; NULL: the option takes none */
+	/*
+	 * Its name in the help; NULL: the option takes none. What completion and configuration
+	 * files make of it: "a|b" one of these words (what has capitals is a name, not a word);
+	 * "on|off" a boolean; N or S a number; FILE or PATH the name of a file; with ",KEY=VALUE"
+	 * an object; "..." at the end: the option may be repeated.
+	 */
+	const char *argument;
 	const char *help;     /* may hold newlines */
 	/* Stores VALUE (NULL without an argument) in TARGET. 0 or -errno, logged. */
 	int (*set)(void *target, const char *value);
@@ -19,21 +26,36 @@ struct option_row {
 /* A verb of the command line. */
 struct verb {
 	const char *name;
-	const char *usage; /* what follows the name */
+	const char *usage; /* what follows the name; VM: the name of a running VM */
 	const char *summary;
 	const struct option_row *options; /* ended by a row without a name; may be NULL */
 	int (*run)(const struct verb *verb, int argc, char **argv);
 };
 
 /*
- * Sets TARGET from the options of ARGV (argv[0] is the verb). Other words end up, in order, in
- * POSITIONAL, at most MAX of them. The number of them, OPTIONS_HELP after --help was answered, or
- * -EINVAL (logged).
+ * Calls FN for each option of ARGV (argv[0] is the verb), until it fails. Other words end up, in
+ * order, in POSITIONAL, at most MAX of them. The number of them, OPTIONS_HELP after --help was
+ * answered, -EINVAL (logged), or what FN has returned.
  */
 #define OPTIONS_HELP (-1000)
+typedef int (*option_fn)(void *ctx, const struct option_row *row, const char *value);
+int must_check options_walk(const struct verb *verb, int argc, char **argv, option_fn fn, void *ctx,
+			    const char **positional, int max);
+/* The same, setting TARGET. */
 int must_check options_parse(const struct verb *verb, int argc, char **argv, void *target,
 			     const char **positional, int max);
 void options_help(const struct verb *verb);
+
+enum option_kind { OPTION_SWITCH, OPTION_ON_OFF, OPTION_NUMBER, OPTION_TEXT, OPTION_OBJECT };
+enum option_kind option_kind(const struct option_row *row);
+bool option_repeats(const struct option_row *row);
+/* An argument, or a word of `usage`, that is the name of a file. */
+bool argument_is_file(const char *argument);
+/* The words that ARGUMENT ("a|b") can be, as text with SEPARATOR between two; "" when none. */
+#define ARGUMENT_WORDS_BYTES 128
+const char *argument_words(const char *argument, char separator, char words[ARGUMENT_WORDS_BYTES]);
+/* NULL: no option of that name. */
+const struct option_row *option_find(const struct verb *verb, const char *name);
 
 /* "1", "2.5": seconds as text into nanoseconds. 0 or -EINVAL (not logged). */
 int must_check options_seconds(const char *text, uint64_t *ns);

@@ -1,22 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verb_run.c - ebb run: starts a VM in this process. */
+#include <json-c/json.h>
+
+#include "vmm/base/given.h"
+#include "vmm/base/log.h"
+#include "vmm/config_file.h"
 #include "vmm/machine.h"
 #include "vmm/verbs.h"
+
+static int run_machine(struct config *cfg)
+{
+	struct given given;
+	struct machine *m;
+	int code;
+
+	if ((cfg->log_file && log_open(cfg->log_file)) || service_inherit(cfg, &given) ||
+	    machine_new(&m, cfg))
+		return EXIT_BAD_ARGUMENTS;
+	code = machine_run(m);
+	machine_free(m);
+	return code;
+}
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
 	struct config cfg;
-	struct machine *m;
-	int r, code;
+	struct json_object *given;
+	int code, r;
 
 	config_init(&cfg);
-	r = options_parse(verb, argc, argv, &cfg, NULL, 0);
-	if (r == OPTIONS_HELP)
-		return 0;
-	if (r < 0 || config_check(&cfg) || machine_new(&m, &cfg))
-		return EXIT_BAD_ARGUMENTS;
-	code = machine_run(m);
-	machine_free(m);
+	r = config_read(&cfg, verb, argc, argv, &given);
+	if (r == OPTIONS_HELP) {
+		code = 0;
+	} else if (r || config_check(&cfg)) {
+		code = EXIT_BAD_ARGUMENTS;
+	} else if (cfg.print) {
+		config_print(verb, given);
+		code = 0;
+	} else {
+		code = run_machine(&cfg);
+	}
+	json_object_put(given);
 	return code;
 }
 

@@ -102,7 +102,7 @@ static void *bare_main(void *arg)
 
 static void bare_start(struct bare *b)
 {
-	if (ram_create(&b->ram, "bare", REGION_BYTES) || uffd_open(&b->uffd) ||
+	if (ram_create(&b->ram, "bare", REGION_BYTES) || uffd_open(&b->uffd, NULL) ||
 	    event_new(&b->stop_fd) || uffd_register(b->uffd, b->ram.host, REGION_BYTES) ||
 	    ram_allow_huge(&b->ram, 0, REGION_BYTES, false))
 		die("bare guard");

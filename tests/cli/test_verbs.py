@@ -17,7 +17,8 @@ from vm import EBB, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wro
 VERBS = ("run", "list", "stat", "resize", "guard", "pause", "resume", "reset", "powerdown", "stop")
 OPTIONS = {
     "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
-            "name", "qmp", "paused", "no-reboot", "debug-exit", "loglevel"),
+            "name", "qmp", "paused", "no-reboot", "debug-exit", "loglevel", "log-file", "log-format",
+            "pid-file", "kvm", "userfaultfd", "config", "print-config"),
     "list": (), "stat": ("json",), "resize": ("wait", "timeout", "device", "cancel"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),

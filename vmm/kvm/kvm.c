@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
+#include "vmm/base/given.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm/arch.h"
 
@@ -24,49 +27,72 @@ static const struct {
 	{ KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM" },
 };
 
-static int open_failed(int error)
+static int open_failed(const char *where, int error)
 {
 	switch (error) {
 	case ENOENT:
 	case ENXIO:
 	case ENODEV:
-		fail_usage("/dev/kvm: not there; load kvm-intel or kvm-amd, and enable "
-			   "virtualisation in the firmware or, inside a VM, nesting on its host");
+		fail_usage("%s: not there; load kvm-intel or kvm-amd, and enable virtualisation in "
+			   "the firmware or, inside a VM, nesting on its host", where);
 		return -ENOENT;
 	case EACCES:
 	case EPERM:
-		fail_usage("/dev/kvm: no permission; add the user to the group that owns it "
-			   "(usually: adduser USER kvm, then log in again)");
+		fail_usage("%s: no permission; add the user to the group that owns it (usually: "
+			   "adduser USER kvm, then log in again)", where);
 		return -EACCES;
 	default:
-		return fail(-error, "open /dev/kvm");
+		return fail(-error, "open %s", where);
 	}
 }
 
-int kvm_open(struct kvm *kvm)
+static int open_device(const char *where)
 {
-	auto_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int fd;
+
+	if (given_is_fd(where))
+		return given_fd("--kvm", where);
+	fd = open(where, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? open_failed(where, errno) : fd;
+}
+
+static int check_capabilities(const char *where, int fd)
+{
+	char missing[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+		if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].capability) <= 0)
+			used += (size_t)snprintf(missing + used, sizeof(missing) - used, " %s",
+						 needed[i].name);
+	if (!used)
+		return 0;
+	fail_usage("%s lacks%s; a newer host kernel has it", where, missing);
+	return -ENODEV;
+}
+
+int kvm_open(struct kvm *kvm, const char *path)
+{
+	const char *where = path ? path : KVM_DEVICE;
+	auto_close int fd = open_device(where);
 	struct arch_model *model;
 	int version, run_bytes, max_vcpus, max_slots, r;
 
 	if (fd < 0)
-		return open_failed(errno);
+		return fd;
 	version = ioctl(fd, KVM_GET_API_VERSION, 0);
 	if (version < 0) {
-		fail_usage("/dev/kvm is not KVM; see what was put there in its place");
+		fail_usage("%s is not KVM; see what was put there in its place", where);
 		return -ENODEV;
 	}
 	if (version != KVM_API_VERSION) {
-		fail_usage("/dev/kvm: API version %d, this program needs %d", version,
+		fail_usage("%s: API version %d, this program needs %d", where, version,
 			   KVM_API_VERSION);
 		return -ENODEV;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-		if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].capability) > 0)
-			continue;
-		fail_usage("/dev/kvm lacks %s; a newer host kernel has it", needed[i].name);
-		return -ENODEV;
-	}
+	r = check_capabilities(where, fd);
+	if (r)
+		return r;
 	run_bytes = ioctl(fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (run_bytes < 0)
 		return fail(-errno, "KVM_GET_VCPU_MMAP_SIZE");

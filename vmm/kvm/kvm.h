@@ -20,11 +20,13 @@ struct kvm {
 	struct arch_model *model; /* what its vCPUs can be; asked for once, it takes long */
 };
 
+#define KVM_DEVICE "/dev/kvm"
 /*
- * Opens /dev/kvm and checks what Ebb needs of it. The message of a failure names the way out.
- * -ENOENT, -EACCES, -ENODEV (too old).
+ * Opens PATH (NULL: KVM_DEVICE), or takes the descriptor that "fd:N" names, and checks what Ebb
+ * needs of it. The message of a failure names the way out. -ENOENT, -EACCES, -ENODEV (too old, or
+ * something else), -EBADF, -EINVAL.
  */
-int must_check kvm_open(struct kvm *kvm);
+int must_check kvm_open(struct kvm *kvm, const char *path);
 void kvm_close(struct kvm *kvm);
 /* The width of guest-physical addresses. */
 unsigned int kvm_phys_bits(const struct kvm *kvm);

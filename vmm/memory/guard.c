@@ -30,7 +30,9 @@ static unsigned int max_splits(void)
 	return max / 2;
 }
 
-int guard_new(struct guard **out, int *news_fd)
+int guard_new(struct guard **out, int *news_fd) { return guard_new_from(out, NULL, news_fd); }
+
+int guard_new_from(struct guard **out, const char *uffd_path, int *news_fd)
 {
 	struct guard *g = calloc(1, sizeof(*g));
 	int r;
@@ -44,7 +46,7 @@ int guard_new(struct guard **out, int *news_fd)
 	g->zeros = aligned_alloc(CHUNK_BYTES, CHUNK_BYTES);
 	r = g->zeros ? event_new(&g->stop_fd) : fail(-ENOMEM, "guard");
 	if (!r)
-		r = uffd_open(&g->uffd);
+		r = uffd_open(&g->uffd, uffd_path);
 	if (r) {
 		guard_free(g);
 		return r;

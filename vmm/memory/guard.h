@@ -40,6 +40,8 @@ struct guard_region;
  * something happened that guard_news() tells. Errors of uffd_open().
  */
 int must_check guard_new(struct guard **out, int *news_fd);
+/* The same, from the device UFFD_PATH (see uffd_open()). */
+int must_check guard_new_from(struct guard **out, const char *uffd_path, int *news_fd);
 /*
  * Puts all of RAM under guard, armed. RAM outlives the guard. Before guard_start().
  * 0 or -errno, logged.

@@ -8,21 +8,33 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
+#include "vmm/base/given.h"
 #include "vmm/base/log.h"
+#include "vmm/memory/ram.h"
 
 #define NEEDED                                                                                     \
 	(UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_PAGEFAULT_FLAG_WP |                             \
 	 UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_THREAD_ID)
 #define MAX_EVENTS 16
 
-/* The device first: it takes no privilege beyond the right to open it. */
-static int open_any(void)
+/* The device, where there is one: it takes no privilege beyond the right to open it. */
+static int new_from(int device)
 {
 	const int flags = O_CLOEXEC | O_NONBLOCK;
-	auto_close int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	int fd = device < 0 ? -1 : ioctl(device, USERFAULTFD_IOC_NEW, flags);
 
-	return fd >= 0 ? fd : (int)syscall(SYS_userfaultfd, flags);
+	return device < 0 ? (int)syscall(SYS_userfaultfd, flags) :
+			    ioctl(device, USERFAULTFD_IOC_NEW, flags);
+}
+
+/* -1 in *DEVICE: there is none, but nobody has asked for it. */
+static int open_device(const char *path, int *device)
+{
+	if (path && given_is_fd(path)) {
+		*device = given_fd("--userfaultfd", path);
+		return *device < 0 ? *device : 0;
+	}
+	*device = open(path ? path : UFFD_DEVICE, O_RDWR | O_CLOEXEC);
+	return *device < 0 && path ? fail(-errno, "--userfaultfd %s", path) : 0;
 }
 
 static int negotiate(int fd, uint64_t *features)
@@ -41,9 +53,13 @@ static int refused(int error)
 	case EPERM:
 	case EACCES:
 		fail_usage("userfaultfd: no permission, so memory that a guest gave back can't be "
-			   "guarded; give the user access to /dev/userfaultfd, or run with "
+			   "guarded; give the user access to " UFFD_DEVICE ", or run with "
 			   "CAP_SYS_PTRACE, or do without: --guard=off");
 		return -EPERM;
+	case ENOTTY:
+	case EINVAL:
+		fail_usage("userfaultfd: what --userfaultfd names is another device");
+		return -ENOTTY;
 	case ENOSYS:
 		fail_usage("userfaultfd: this kernel has none, so memory that a guest gave back "
 			   "can't be guarded; do without: --guard=off");
@@ -53,13 +69,19 @@ static int refused(int error)
 	}
 }
 
-int uffd_open(int *out)
+int uffd_open(int *out, const char *path)
 {
 	uint64_t has = 0, want = NEEDED;
-	auto_close int probe = open_any();
+	auto_close int device = -1;
+	auto_close int probe = -1;
 	auto_close int fd = -1;
-	int r;
+	int r = open_device(path, &device);
 
+	if (r)
+		return r;
+	probe = new_from(device);
+	if (probe < 0 && !path)
+		probe = new_from(-1);
 	if (probe < 0)
 		return refused(errno);
 	/* Asking for what a kernel lacks fails, and one descriptor negotiates once. */
@@ -73,7 +95,9 @@ int uffd_open(int *out)
 			   (unsigned long long)(has & NEEDED), (unsigned long long)NEEDED);
 		return -EOPNOTSUPP;
 	}
-	fd = open_any();
+	fd = new_from(device);
+	if (fd < 0 && !path)
+		fd = new_from(-1);
 	if (fd < 0)
 		return refused(errno);
 	r = negotiate(fd, &want);
@@ -81,6 +105,21 @@ int uffd_open(int *out)
 		return fail(r, "UFFDIO_API");
 	*out = take_fd(&fd);
 	return 0;
+}
+
+int uffd_try(void)
+{
+	struct ram ram = { .fd = -1 };
+	auto_close int fd = -1;
+	int r = uffd_open(&fd, NULL);
+
+	if (!r)
+		r = ram_create(&ram, "ebb-try", RAM_HUGE_BYTES);
+	if (r)
+		return r;
+	r = uffd_register(fd, ram.host, ram.bytes);
+	ram_destroy(&ram);
+	return r ? fail(r, "userfaultfd: watch shared memory") : 0;
 }
 
 static struct uffdio_range range(void *at, uint64_t bytes)

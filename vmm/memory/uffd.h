@@ -8,11 +8,18 @@
 
 #include "vmm/base/types.h"
 
+#define UFFD_DEVICE "/dev/userfaultfd"
 /*
  * *FD: non-blocking, close-on-exec, belongs to this process's memory: to be made after the last
- * fork. Logged, with the way out: -EPERM, -ENOSYS, -EOPNOTSUPP (a kernel before Linux 5.19).
+ * fork. From the device PATH, or the descriptor that "fd:N" names; NULL: from UFFD_DEVICE, or else
+ * by the system call. Logged, with the way out: -EPERM, -ENOSYS, -EOPNOTSUPP (a kernel before Linux
+ * 5.19), -ENOTTY (PATH is something else), errors of open() and given_fd().
  */
-int must_check uffd_open(int *fd);
+int must_check uffd_open(int *fd, const char *path);
+
+/* Whether all that would work here, tried on 2 MiB of shared memory. Errors of uffd_open(), and of
+ * the others; logged. */
+int must_check uffd_try(void);
 
 /* Accesses to missing and to write-protected pages of the range raise events from now on.
  * May split the mapping: -ENOMEM at vm.max_map_count. */
