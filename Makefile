@@ -5,6 +5,7 @@
 # make check           every test; the last line counts them
 # make bench           ratios against peers, a table and build/bench.json
 # make soak            minutes of random resizes, pauses and reboots of a stock kernel
+# make install         PREFIX=/usr/local, DESTDIR; make uninstall
 # make SAN=address,undefined | SAN=thread | COV=1 | CC=clang | V=1    variants, in build/<variant>/
 
 ARCH    ?= $(shell uname -m)
@@ -41,15 +42,24 @@ HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/rig/*.c tests/lib/*.c tests/b
 HEADERS  := $(foreach d,$(LIB_DIRS) vmm tests/unit,$(wildcard $(d)/*.h))
 objs      = $(patsubst %.c,$(B)/%.o,$(1))
 
+# The program prints its own manual page and completions, from its tables.
+DOCS := build/ebb.1 build/completions/ebb build/completions/_ebb
 # build/ebb is the plain variant; the others stay in their folder.
 ifeq ($(VARIANT),$(ARCH)-cc)
-all: build/ebb
+all: build/ebb $(DOCS)
 else
 all: $(B)/ebb
 endif
 
 build/ebb: $(B)/ebb
 	$(Q)cp $< $@.tmp && mv $@.tmp $@
+
+build/ebb.1: build/ebb
+	$(Q)build/ebb man > $@.tmp && mv $@.tmp $@
+build/completions/ebb: build/ebb
+	$(Q)mkdir -p $(@D) && build/ebb completion bash > $@.tmp && mv $@.tmp $@
+build/completions/_ebb: build/ebb
+	$(Q)mkdir -p $(@D) && build/ebb completion zsh > $@.tmp && mv $@.tmp $@
 
 $(B)/ebb: $(call objs,vmm/main.c) $(B)/libebb.a
 	@echo "  LD    $@"
@@ -141,8 +151,18 @@ coverage: setup
 	$(SUBMAKE) guests
 	$(Q)tests/coverage $(subst $(VARIANT),$(ARCH)-$(notdir $(firstword $(CC)))-cov,$(B))
 
+# PREFIX and DESTDIR as everywhere.
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 install: all
 	install -D -m 0755 build/ebb "$(DESTDIR)$(PREFIX)/bin/ebb"
+	install -D -m 0644 build/ebb.1 "$(DESTDIR)$(PREFIX)/share/man/man1/ebb.1"
+	install -D -m 0644 build/completions/ebb "$(DESTDIR)$(BASHDIR)/ebb"
+	install -D -m 0644 build/completions/_ebb "$(DESTDIR)$(ZSHDIR)/_ebb"
+
+uninstall:
+	rm -f "$(DESTDIR)$(PREFIX)/bin/ebb" "$(DESTDIR)$(PREFIX)/share/man/man1/ebb.1" \
+		"$(DESTDIR)$(BASHDIR)/ebb" "$(DESTDIR)$(ZSHDIR)/_ebb"
 
 # A look at the longest files; a report, never a failure.
 sizes:
@@ -152,5 +172,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check coverage \
-        demo bench soak install sizes clean
+        demo bench soak install uninstall sizes clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

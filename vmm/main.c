@@ -11,20 +11,36 @@
 #include "vmm/machine.h"
 #include "vmm/verbs.h"
 
-static const struct verb *const verbs[] = {
-	&verb_run,   &verb_list,   &verb_stat,	&verb_resize, &verb_guard,	 &verb_pause,
-	&verb_resume, &verb_reset, &verb_powerdown, &verb_stop,
+const struct verb *const verbs[] = {
+	&verb_run,   &verb_list,   &verb_stat,	    &verb_resize, &verb_guard,
+	&verb_pause, &verb_resume, &verb_reset,	    &verb_powerdown, &verb_stop,
+	&verb_doctor, &verb_completion, &verb_man, &verb_version, NULL,
 };
 
 static void help(FILE *out)
 {
 	fprintf(out, "ebb %s - virtual machines whose memory comes and goes\n\nUsage: ebb VERB ...\n\n",
 		EBB_VERSION);
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(out, "  %-10s %.*s\n", verbs[i]->name,
-			(int)strcspn(verbs[i]->summary, "\n"), verbs[i]->summary);
-	fprintf(out, "  %-10s %s\n\n`ebb VERB --help` tells the options of each.\n", "version",
-		"print the version");
+	for (const struct verb *const *v = verbs; *v; v++)
+		fprintf(out, "  %-10s %.*s\n", (*v)->name, (int)strcspn((*v)->summary, "\n"),
+			(*v)->summary);
+	fprintf(out, "\n`ebb VERB --help` tells the options of each.\n");
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	const struct verb *const *v = verbs;
+
+	while (*v && strcmp(name, (*v)->name) != 0)
+		v++;
+	if (!*v)
+		fail_usage("unknown verb '%s'; see ebb --help", name);
+	return *v;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
+{
+	return !strcmp(word, a) || !strcmp(word, b) || !strcmp(word, c);
 }
 
 /*
@@ -60,23 +76,25 @@ static int written(int code)
 
 int main(int argc, char **argv)
 {
+	const char *word = argc < 2 ? NULL : argv[1];
+	const struct verb *verb;
+
 	keep_standard_files();
 	keep_heap_small();
-	if (argc < 2) {
+	if (!word) {
 		help(stderr);
 		return EXIT_BAD_ARGUMENTS;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		help(stdout);
-		return written(0);
+	if (is_one_of(word, "--help", "-h", "help")) {
+		if (argc < 3) {
+			help(stdout);
+			return written(0);
+		}
+		verb = find_verb(argv[2]);
+		if (verb)
+			options_help(verb);
+		return written(verb ? 0 : EXIT_BAD_ARGUMENTS);
 	}
-	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
-		printf("ebb %s\n", EBB_VERSION);
-		return written(0);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		if (!strcmp(argv[1], verbs[i]->name))
-			return written(verbs[i]->run(verbs[i], argc - 1, argv + 1));
-	fail_usage("unknown verb '%s'; see ebb --help", argv[1]);
-	return EXIT_BAD_ARGUMENTS;
+	verb = find_verb(is_one_of(word, "--version", "-V", "version") ? "version" : word);
+	return verb ? written(verb->run(verb, argc - 1, argv + 1)) : EXIT_BAD_ARGUMENTS;
 }

@@ -7,7 +7,10 @@
 #include "vmm/options.h"
 
 extern const struct verb verb_run, verb_list, verb_stat, verb_resize, verb_pause, verb_resume,
-	verb_reset, verb_powerdown, verb_stop, verb_guard;
+	verb_reset, verb_powerdown, verb_stop, verb_guard, verb_doctor, verb_completion, verb_man,
+	verb_version;
+/* All of them, in the order of the help; NULL at the end. In main.c. */
+extern const struct verb *const verbs[];
 
 /*
  * Parses the command line of a verb whose first word is a VM, and connects to that. WORDS: up to

@@ -14,7 +14,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from tap import main, test  # pylint: disable=wrong-import-position
 from vm import EBB, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
 
-VERBS = ("run", "list", "stat", "resize", "guard", "pause", "resume", "reset", "powerdown", "stop")
+# Those with a VM, and all.
+VM_VERBS = ("stat", "resize", "guard", "pause", "resume", "reset", "powerdown", "stop")
+VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
     "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
             "name", "qmp", "paused", "no-reboot", "debug-exit", "loglevel", "log-file", "log-format",
@@ -22,6 +24,7 @@ OPTIONS = {
     "list": (), "stat": ("json",), "resize": ("wait", "timeout", "device", "cancel"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
+    "doctor": ("json",), "completion": (), "man": (), "version": (),
 }
 
 
@@ -74,9 +77,9 @@ def help_of_every_verb_names_every_option():
 @test
 def the_verbs_that_exist_are_the_verbs_of_the_help():
     listed = re.findall(r"^  (\w+) ", succeeds("--help"), re.MULTILINE)
-    assert listed == [*VERBS, "version"], listed
+    assert listed == [*VERBS], listed
     assert re.fullmatch(r"ebb \d+\.\d+\S*\n", succeeds("version"))
-    assert succeeds("--version") == succeeds("version")
+    assert succeeds("--version") == succeeds("-V") == succeeds("version")
 
 
 @test
@@ -87,7 +90,7 @@ def without_a_verb_the_help_goes_to_stderr():
 
 @test
 def a_verb_needs_its_vm():
-    for verb in VERBS[2:]:
+    for verb in VM_VERBS:
         fails(35, verb, words=[verb])
         fails(35, verb, "/nonexistent/q", *["1G"][:verb == "resize"], words=["/nonexistent/q"])
         fails(35, verb, "a", "b", "c", words=["word too many", f"{verb} --help"])
@@ -101,6 +104,16 @@ def a_verb_needs_its_vm():
     for verb in ("resize", "stop"):
         fails(35, verb, "a", *["1G"][:verb == "resize"], "--timeout", "soon", words=["'soon'"])
         fails(35, verb, "a", "--timeout", words=["--timeout needs S"])
+
+
+@test
+def doctor_finds_nothing_bad_where_vms_run():
+    with tempfile.TemporaryDirectory(prefix="ebb-test-") as folder:
+        env = {**os.environ, "EBB_RUN_DIR": folder}
+        assert json.loads(succeeds("doctor", "--json", env=env))["can-run"]
+        lines = {line.split()[1]: line.split()[0] for line in
+                 succeeds("doctor", env=env).splitlines() if line[0] != " "}
+        assert lines["kvm"] == lines["guard"] == lines["sockets"] == "ok", lines
 
 
 # --- guard

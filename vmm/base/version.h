@@ -4,5 +4,6 @@
 #define EBB_BASE_VERSION_H
 
 #define EBB_VERSION "0.1"
+#define EBB_DATE "2026-11-24" /* of that version */
 
 #endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verb_doctor.c - ebb doctor: whether this host can run VMs, and what would help. */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/doctor.h"
+#include "vmm/json.h"
+#include "vmm/machine.h"
+#include "vmm/verbs.h"
+
+struct doctor_options {
+	bool json;
+};
+
+static int set_json(void *target, const char *value)
+{
+	(void)value;
+	((struct doctor_options *)target)->json = true;
+	return 0;
+}
+
+static const struct option_row doctor_options[] = {
+	{ "json", 'j', NULL, "as JSON", set_json }, { 0 }
+};
+
+static const char *const grade_name[] = {
+	[FINDING_OK] = "ok", [FINDING_HINT] = "hint", [FINDING_BAD] = "bad"
+};
+
+static void print(const char *name, const struct finding *f)
+{
+	printf("%-5s %-11s %s\n", grade_name[f->grade], name, f->text);
+	if (*f->fix)
+		printf("%-5s %-11s   %s: %s\n", "", "", f->grade == FINDING_BAD ? "fix" : "better",
+		       f->fix);
+}
+
+static struct json_object *to_json(const char *name, const struct finding *f)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_str(o, "check", name);
+	add_str(o, "grade", grade_name[f->grade]);
+	add_str(o, "found", f->text);
+	if (*f->fix)
+		add_str(o, "fix", f->fix);
+	return o;
+}
+
+static int run(const struct verb *verb, int argc, char **argv)
+{
+	struct doctor_options o = { 0 };
+	struct json_object *whole, *list;
+	bool can_run = true, only_guard = true;
+	int r = options_parse(verb, argc, argv, &o, NULL, 0);
+
+	if (r)
+		return r == OPTIONS_HELP ? 0 : EXIT_BAD_ARGUMENTS;
+	whole = json_object_new_object();
+	list = json_object_new_array();
+	for (const struct doctor_check *check = doctor_checks; check->name; check++) {
+		struct finding f = { 0 };
+
+		check->run(&f);
+		can_run &= f.grade != FINDING_BAD;
+		only_guard &= f.grade != FINDING_BAD || !strcmp(check->name, "guard");
+		json_object_array_add(list, to_json(check->name, &f));
+		if (!o.json)
+			print(check->name, &f);
+	}
+	add_bool(whole, "can-run", can_run);
+	json_object_object_add(whole, "checks", list);
+	if (o.json)
+		puts(json_object_to_json_string_ext(whole, JSON_C_TO_STRING_PRETTY |
+								   JSON_C_TO_STRING_SPACED |
+								   JSON_C_TO_STRING_NOSLASHESCAPE));
+	else if (!can_run)
+		printf("\n`ebb run` can't start a VM here%s.\n",
+		       only_guard ? " with elastic memory, unless with --guard=off" : "");
+	json_object_put(whole);
+	return can_run ? 0 : 1;
+}
+
+const struct verb verb_doctor = {
+	"doctor", "[OPTION...]",
+	"say whether this host can run VMs, and what would help\n"
+	"\n"
+	"Tries what `ebb run` needs. Exit code: 0 it can, 1 something is bad; each line that is not\n"
+	"ok has the command that changes it, to be run as root.",
+	doctor_options, run
+};
