@@ -6,6 +6,7 @@
 # make bench           ratios against peers, a table and build/bench.json
 # make soak            minutes of random resizes, pauses and reboots of a stock kernel
 # make install         PREFIX=/usr/local, DESTDIR; make uninstall
+# make deb             build/ebb_VERSION_ARCHITECTURE.deb
 # make SAN=address,undefined | SAN=thread | COV=1 | CC=clang | V=1    variants, in build/<variant>/
 
 ARCH    ?= $(shell uname -m)
@@ -164,6 +165,10 @@ uninstall:
 	rm -f "$(DESTDIR)$(PREFIX)/bin/ebb" "$(DESTDIR)$(PREFIX)/share/man/man1/ebb.1" \
 		"$(DESTDIR)$(BASHDIR)/ebb" "$(DESTDIR)$(ZSHDIR)/_ebb"
 
+# build/ebb_VERSION_ARCHITECTURE.deb
+deb: all
+	$(Q).package/deb
+
 # A look at the longest files; a report, never a failure.
 sizes:
 	$(Q)wc -l $(LIB_SRC) vmm/main.c | sort -rn | head -20
@@ -172,5 +177,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check coverage \
-        demo bench soak install uninstall sizes clean
+        demo bench soak install uninstall deb sizes clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
