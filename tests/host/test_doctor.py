@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ebb doctor` on this host, and on hosts that lack something: unprivileged, without devices, with a
 kernel that refuses."""
+import ctypes
 import json
 import os
 import shutil
@@ -13,15 +14,16 @@ from tap import main, skip, test  # pylint: disable=wrong-import-position
 from vm import EBB, ROOT, ebb  # pylint: disable=wrong-import-position
 
 NOBODY = "65534"
-UFFD_FAILS = os.path.join(ROOT, f"build/{os.uname().machine}-cc/tests/preload/uffd_fails.so")
+PRELOADS = os.path.join(ROOT, f"build/{os.uname().machine}-cc/tests/preload")
+PR_SET_THP_DISABLE = 41
 CHECKS = ["kernel", "kvm", "guard", "huge pages", "sockets", "memory", "mappings", "limits"]
 
 
-def doctor(*prefix, env=None):
+def doctor(*prefix, env=None, **options):
     """What --json says, by check; checked against the exit code and the text."""
     env = {**os.environ, "EBB_RUN_DIR": tempfile.gettempdir(), **(env or {})}
     runs = [subprocess.run([*prefix, *([] if prefix else [EBB]), "doctor", *json_option], env=env,
-                           check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                           check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
             for json_option in (["--json"], [])]
     whole = json.loads(runs[0].stdout)
     checks = {check.pop("check"): check for check in whole["checks"]}
@@ -38,13 +40,20 @@ def doctor(*prefix, env=None):
     return checks
 
 
-def in_namespaces(script):
+def in_namespaces(script, **options):
     """A doctor with other mounts, after SCRIPT; or a skip with the reason."""
     done = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         skip("unshare -m: " + done.stdout.decode().strip())
-    return doctor("unshare", "-m", "sh", "-c", f'{script} && exec "$0" "$@"', EBB)
+    return doctor("unshare", "-m", "sh", "-c", f'{script} && exec "$0" "$@"', EBB, **options)
+
+
+def preload(name):
+    path = f"{PRELOADS}/{name}.so"
+    if not os.path.exists(path):
+        skip(f"{path} is not there; `make helpers` builds it")
+    return path
 
 
 class Anybody:
@@ -90,6 +99,28 @@ def a_dev_kvm_that_is_something_else():
 
 
 @test
+def a_kvm_that_lacks_something():
+    mount = "mount -t tmpfs none /dev && touch /dev/kvm"
+    env = {"LD_PRELOAD": preload("kvm_lacks"), "KVM_LACKS": "7,32"}
+    kvm = in_namespaces(mount, env=env)["kvm"]
+    assert kvm["grade"] == "bad", kvm
+    assert "/dev/kvm lacks KVM_CAP_IRQFD; a newer host kernel has it" in kvm["found"], kvm
+    kvm = in_namespaces(mount, env={**env, "KVM_LACKS": "36,81"})["kvm"]
+    assert "lacks KVM_CAP_IOEVENTFD KVM_CAP_READONLY_MEM;" in kvm["found"], kvm
+    kvm = in_namespaces(mount, env={**env, "KVM_VERSION": "11"})["kvm"]
+    assert kvm["grade"] == "bad" and "API version 11, this program needs 12" in kvm["found"], kvm
+
+
+@test
+def a_kernel_without_huge_pages_on_demand():
+    def disable():
+        ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+    huge = doctor(preexec_fn=disable)["huge pages"]
+    assert huge["grade"] == "hint" and "MADV_COLLAPSE" in huge["found"], huge
+    assert "resizes take longer" in huge["found"], huge
+
+
+@test
 def no_permission_for_dev_kvm():
     with Anybody() as command:
         script = ("mount -t tmpfs -o mode=755 none /dev && mknod -m {} /dev/kvm c 10 232 && "
@@ -120,15 +151,14 @@ def no_right_to_userfaultfd():
 
 @test
 def a_kernel_that_refuses():
-    if not os.path.exists(UFFD_FAILS):
-        skip("`make helpers` builds what refuses")
+    path = preload("uffd_fails")
     for call, number, words in (("new", 38, ("this kernel has none", "--guard=off")),
                                 ("new", 1, ("no permission",)),
                                 ("register", 22, ("watch shared memory",))):
         with tempfile.NamedTemporaryFile("w", suffix=".fails") as f:
             f.write(f"{call} {number}\n")
             f.flush()
-            guard = doctor(env={"LD_PRELOAD": UFFD_FAILS, "UFFD_FAILS": f.name})["guard"]
+            guard = doctor(env={"LD_PRELOAD": path, "UFFD_FAILS": f.name})["guard"]
         assert guard["grade"] == "bad", guard
         for word in words:
             assert word in guard["found"], guard

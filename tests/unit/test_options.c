@@ -246,3 +246,56 @@ Test(options, what_is_no_number_of_seconds_is_refused)
 		cr_assert_eq(got, 77);
 	}
 }
+
+static enum option_kind kind_of(const char *argument)
+{
+	return option_kind(&(struct option_row){ .name = "x", .argument = argument });
+}
+
+Test(options, kind_is_in_the_name_of_the_argument)
+{
+	cr_assert_eq(kind_of(NULL), OPTION_SWITCH);
+	cr_assert_eq(kind_of("on|off"), OPTION_ON_OFF);
+	cr_assert_eq(kind_of("N"), OPTION_NUMBER);
+	cr_assert_eq(kind_of("S"), OPTION_NUMBER);
+	cr_assert_eq(kind_of("NAME"), OPTION_TEXT);
+	cr_assert_eq(kind_of("a|b"), OPTION_TEXT);
+	cr_assert_eq(kind_of("SIZE[,KEY=VALUE]..."), OPTION_OBJECT);
+	cr_assert_eq(kind_of("FILE[,KEY=VALUE...]"), OPTION_OBJECT);
+}
+
+static bool repeats(const char *argument)
+{
+	return option_repeats(&(struct option_row){ .name = "x", .argument = argument });
+}
+
+Test(options, three_dots_at_the_end_mean_again)
+{
+	cr_assert(repeats("FILE..."));
+	cr_assert(repeats("SIZE[,KEY=VALUE]..."));
+	cr_assert_not(repeats("FILE[,KEY=VALUE...]"));
+	cr_assert_not(repeats("N"));
+	cr_assert_not(repeats(NULL));
+}
+
+Test(options, words_and_files_in_the_name_of_the_argument)
+{
+	char text[ARGUMENT_WORDS_BYTES];
+
+	cr_assert_str_eq(argument_words("on|off", ' ', text), "on off");
+	cr_assert_str_eq(argument_words("PATH|fd:N", ' ', text), "");
+	cr_assert_str_eq(argument_words("stdio|file:PATH|pty", ',', text), "stdio,pty");
+	cr_assert_str_eq(argument_words("SIZE", ' ', text), "");
+	cr_assert(argument_is_file("FILE"));
+	cr_assert(argument_is_file("PATH|fd:N"));
+	cr_assert(argument_is_file("none|PATH"));
+	cr_assert_not(argument_is_file("a|b"));
+	cr_assert_not(argument_is_file("VM"));
+}
+
+Test(options, rows_are_found_by_their_whole_name)
+{
+	cr_assert_eq(option_find(&verb, "size"), &rows[0]);
+	cr_assert_null(option_find(&verb, "siz"));
+	cr_assert_null(option_find(&(struct verb){ .name = "none" }, "size"));
+}
