@@ -17,10 +17,13 @@ from vm import EBB, SLOW, ebb  # pylint: disable=wrong-import-position
 
 BASH = "bash --norc --noprofile -i"
 ZSH = "zsh -f -i"
+ZSH_INSTALLED = "zsh -f -i -o NO_BEEP"  # with the file where zsh looks for functions
 START = {
     BASH: "bind 'set enable-bracketed-paste off'; bind 'set show-all-if-ambiguous on'\n"
           ". ./bash\n",
     ZSH: "unset zle_bracketed_paste; autoload -U compinit; compinit -u -D; . ./zsh\n",
+    ZSH_INSTALLED: "unset zle_bracketed_paste; mv zsh _ebb; fpath=($PWD $fpath); "
+                   "autoload -U compinit; compinit -u -D\n",
 }
 
 
@@ -102,6 +105,14 @@ class Shell:
         for pattern in patterns:
             self.expect(pattern)
         self.type("\x15")
+
+
+@test
+def completion_in_zsh_once_it_is_installed():
+    with Shell(ZSH_INSTALLED) as shell:
+        # The first time loads it.
+        shell.completes("ebb powe", r"powerdown ")
+        shell.completes("ebb stat al", r"stat alpha")
 
 
 def complete_in(command):
