@@ -12,10 +12,11 @@ struct option_row {
 	const char *name;     /* without the dashes */
 	char letter;	      /* 0: none */
 	/*
-	 * Its name in the help; NULL: the option takes none. What completion and configuration
-	 * files make of it: "a|b" one of these words (what has capitals is a name, not a word);
-	 * "on|off" a boolean; N or S a number; FILE or PATH the name of a file; with ",KEY=VALUE"
-	 * an object; "..." at the end: the option may be repeated.
+	 * Its name in the help; NULL: the option takes none. One that begins with '[' may be left
+	 * out, and follows the option's name in the same word: "[=S]".
+	 * What completion and configuration files make of it: "a|b" one of these words (what has
+	 * capitals is a name, not a word); "on|off" a boolean; N or S a number; FILE or PATH the
+	 * name of a file; with ",KEY=VALUE" an object; "..." at the end: the option may be repeated.
 	 */
 	const char *argument;
 	const char *help;     /* may hold newlines */
@@ -49,6 +50,11 @@ void options_help(const struct verb *verb);
 enum option_kind { OPTION_SWITCH, OPTION_ON_OFF, OPTION_NUMBER, OPTION_TEXT, OPTION_OBJECT };
 enum option_kind option_kind(const struct option_row *row);
 bool option_repeats(const struct option_row *row);
+/* Whether the next word of a command line is its argument. */
+static inline bool option_takes_word(const struct option_row *row)
+{
+	return row->argument && *row->argument != '[';
+}
 /* An argument, or a word of `usage`, that is the name of a file. */
 bool argument_is_file(const char *argument);
 /* The words that ARGUMENT ("a|b") can be, as text with SEPARATOR between two; "" when none. */

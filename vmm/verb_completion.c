@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verb_completion.c - ebb completion: scripts for bash and zsh, made of the tables of options. Names
- * of VMs come from `ebb list` at the time.
+ * verb_completion.c - ebb completion: scripts for bash and zsh, made of the tables of options.
+ * Names of VMs come from `ebb list` at the time.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -94,9 +94,9 @@ static void print_bash_values(const struct verb *verb)
 
 	printf("\t\tcase $prev in\n");
 	for (const struct option_row *row = verb->options; row && row->name; row++) {
-		bool file = row->argument && argument_is_file(row->argument);
+		bool file = option_takes_word(row) && argument_is_file(row->argument);
 
-		if (!row->argument || (!file && !*argument_words(row->argument, ' ', words)))
+		if (!option_takes_word(row) || (!file && !*argument_words(row->argument, ' ', words)))
 			continue;
 		printf("\t\t");
 		print_names(row, '|');
@@ -119,7 +119,7 @@ static void print_bash_verb(const struct verb *verb)
 	}
 	printf("\"\n\t\ttakes=\"");
 	for (const struct option_row *row = verb->options; row && row->name; row++) {
-		if (!row->argument)
+		if (!option_takes_word(row))
 			continue;
 		print_names(row, ' ');
 		putchar(' ');
@@ -190,10 +190,12 @@ static void print_zsh_value(const char *argument)
 		printf(": ");
 }
 
-/* '(-k --kernel)'{-k+,--kernel=}'[help]:FILE:_files' */
+/* '(-k --kernel)'{-k+,--kernel=}'[help]:FILE:_files'; in the same word: --watch=-'[help]::S: ' */
 static void print_zsh_option(const struct option_row *row)
 {
-	const char *plus = row->argument ? "+" : "", *equals = row->argument ? "=" : "";
+	bool word = option_takes_word(row);
+	const char *plus = word ? "+" : row->argument ? "-" : "";
+	const char *equals = word ? "=" : row->argument ? "=-" : "";
 
 	printf(" \\\n\t\t\t");
 	if (option_repeats(row))
@@ -206,8 +208,10 @@ static void print_zsh_option(const struct option_row *row)
 		printf("--%s%s'[", row->name, equals);
 	print_quoted(row->help, "[]:\\");
 	putchar(']');
-	if (row->argument)
+	if (word)
 		print_zsh_value(row->argument);
+	else if (row->argument)
+		printf(":: : ");
 	putchar('\'');
 }
 

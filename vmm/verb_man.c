@@ -76,7 +76,7 @@ static void put_option(const struct option_row *row)
 	put_text(row->name);
 	printf("\\fR");
 	if (row->argument) {
-		printf(" \\fI");
+		printf("%s\\fI", option_takes_word(row) ? " " : "");
 		put_text(row->argument);
 		printf("\\fR");
 	}

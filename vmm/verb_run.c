@@ -14,8 +14,8 @@ static int run_machine(struct config *cfg)
 	struct machine *m;
 	int code;
 
-	if ((cfg->log_file && log_open(cfg->log_file)) || service_inherit(cfg, &given) ||
-	    machine_new(&m, cfg))
+	if (config_check(cfg) || (cfg->log_file && log_open(cfg->log_file)) ||
+	    service_inherit(cfg, &given) || machine_new(&m, cfg))
 		return EXIT_BAD_ARGUMENTS;
 	code = machine_run(m);
 	machine_free(m);
@@ -30,13 +30,12 @@ static int run(const struct verb *verb, int argc, char **argv)
 
 	config_init(&cfg);
 	r = config_read(&cfg, verb, argc, argv, &given);
-	if (r == OPTIONS_HELP) {
-		code = 0;
-	} else if (r || config_check(&cfg)) {
-		code = EXIT_BAD_ARGUMENTS;
+	if (r) {
+		code = r == OPTIONS_HELP ? 0 : EXIT_BAD_ARGUMENTS;
 	} else if (cfg.print) {
-		config_print(verb, given);
-		code = 0;
+		code = config_check(&cfg) ? EXIT_BAD_ARGUMENTS : 0;
+		if (!code)
+			config_print(verb, given);
 	} else {
 		code = run_machine(&cfg);
 	}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ebb doctor` on this host, and on hosts that lack something: unprivileged, without devices, with a
-kernel that refuses."""
+"""`ebb doctor` on this host, and on hosts that lack something: unprivileged, without devices, with
+a kernel that refuses."""
 import ctypes
 import json
 import os
@@ -139,8 +139,8 @@ def no_right_to_userfaultfd():
     if open_to_all:
         skip("vm.unprivileged_userfaultfd is 1 here")
     with Anybody() as command:
-        guard = doctor("unshare", "-m", "sh", "-c", "mount -t tmpfs none /dev && exec \"$0\" \"$@\"",
-                       *command)["guard"]
+        script = "mount -t tmpfs none /dev && exec \"$0\" \"$@\""
+        guard = doctor("unshare", "-m", "sh", "-c", script, *command)["guard"]
         assert guard["grade"] == "bad" and "no permission" in guard["found"], guard
         assert guard["fix"] == "sysctl -w vm.unprivileged_userfaultfd=1", guard
         script = ("mount -t tmpfs -o mode=755 none /dev && mknod -m 600 /dev/userfaultfd c 10 126 "

@@ -293,6 +293,18 @@ Test(options, words_and_files_in_the_name_of_the_argument)
 	cr_assert_not(argument_is_file("VM"));
 }
 
+static bool takes_word(const char *argument)
+{
+	return option_takes_word(&(struct option_row){ .name = "x", .argument = argument });
+}
+
+Test(options, an_argument_in_brackets_is_in_the_same_word)
+{
+	cr_assert(takes_word("N"));
+	cr_assert_not(takes_word("[=S]"));
+	cr_assert_not(takes_word(NULL));
+}
+
 Test(options, rows_are_found_by_their_whole_name)
 {
 	cr_assert_eq(option_find(&verb, "size"), &rows[0]);

@@ -13,7 +13,7 @@
  * waits 100 ms at most for a manager that is behind. A failure is logged, the first time.
  */
 void notify(const char *fmt, ...) printf_like(1, 2);
-/* How often at least the manager wants WATCHDOG=1 of this process (WATCHDOG_USEC); 0: not at all. */
+/* How often the manager wants WATCHDOG=1 of this process at least (WATCHDOG_USEC); 0: never. */
 uint64_t notify_watchdog_ns(void);
 
 #endif
