@@ -59,6 +59,16 @@ class Run:
         self.process.communicate()
 
 
+def connected(path):
+    """A session, once somebody listens at PATH."""
+    def connect():
+        try:
+            return Qmp(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+    return wait_until(connect, 20, f"a listener at {path}")
+
+
 def listener(path):
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(path)
@@ -141,8 +151,7 @@ def a_user_without_rights_runs_a_guarded_vm_on_devices_handed_over():
         with Run("-k", kernel, "-m", "64M", "-e", "256M,requested=2M", "--qmp", f"{folder}/q",
                  "--kvm", f"fd:{fds[0]}", "--userfaultfd", f"fd:{fds[1]}", command=(program,),
                  pass_fds=fds, user=NOBODY, group=NOBODY, extra_groups=[]) as process:
-            wait_until(lambda: os.path.exists(f"{folder}/q"), 20, "control socket")
-            qmp = Qmp(f"{folder}/q")
+            qmp = connected(f"{folder}/q")
             wait_until(lambda: qmp.command("__org.ebb_query-resize", device="mem0") and
                        qmp.command("query-memory-devices")[0]["data"]["size"] == 2 * MiB,
                        20, "the first block")
@@ -174,6 +183,20 @@ def sockets_and_devices_by_the_protocol_of_systemd():
                     assert flags & os.O_CLOEXEC
                     qmp.command("quit")
                     assert process.wait(30 * SLOW) == 0
+
+
+@test
+def systemds_own_activator():
+    if not shutil.which("systemd-socket-activate"):
+        skip("systemd-socket-activate is not installed")
+    with scratch() as folder:
+        path = f"{folder}/q"
+        # Its first connection starts the VM, and waits for it.
+        with Run(*CONSOLE, command=("systemd-socket-activate", "-l", path, EBB)) as process:
+            qmp = connected(path)
+            assert qmp.command("query-status")["status"] == "running"
+            qmp.command("quit")
+            assert process.wait(30 * SLOW) == 0
 
 
 @test
