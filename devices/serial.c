@@ -9,12 +9,21 @@
 #define IIR_FIFO_ENABLED 0xc0
 #define MSR_CARRIER (UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS)
 
+static void clear_input(struct serial *s)
+{
+	bool had_input = s->nr_fifo;
+
+	s->nr_fifo = 0;
+	if (had_input && s->can_receive)
+		s->can_receive(s->ctx);
+}
+
 void serial_reset(struct serial *s)
 {
 	s->ier = s->lcr = s->mcr = s->scr = s->dlm = 0;
 	s->dll = 1; /* 115200 baud, as firmware would leave it */
 	s->fifo_enabled = s->transmitted = false;
-	s->nr_fifo = 0;
+	clear_input(s);
 }
 
 static bool receive_pending(const struct serial *s) { return s->ier & UART_IER_RDI && s->nr_fifo; }
@@ -102,11 +111,8 @@ static void write_ier(struct serial *s, uint8_t ier)
 static void write_fcr(struct serial *s, uint8_t fcr)
 {
 	s->fifo_enabled = fcr & UART_FCR_ENABLE_FIFO;
-	if (fcr & UART_FCR_CLEAR_RCVR && s->nr_fifo) {
-		s->nr_fifo = 0;
-		if (s->can_receive)
-			s->can_receive(s->ctx);
-	}
+	if (fcr & UART_FCR_CLEAR_RCVR)
+		clear_input(s);
 }
 
 static uint8_t read_register(struct serial *s, uint64_t offset)

@@ -34,7 +34,7 @@ struct serial {
 	unsigned int nr_fifo;
 };
 
-/* Back to the state after power-on; what stays are the callbacks. */
+/* Back to the state after power-on, without the input; what stays are the callbacks. */
 void serial_reset(struct serial *s);
 /* A bus_fn; ctx is the struct serial. */
 void serial_access(void *ctx, struct bus_access *access);

@@ -42,7 +42,6 @@ static struct serial serial;
 
 static void setup(void)
 {
-	nr_output = nr_interrupts = nr_room = 0;
 	taken = true;
 	/* As left by an earlier boot. */
 	memset(&serial, 0xff, sizeof(serial));
@@ -53,6 +52,7 @@ static void setup(void)
 	serial.fifo_enabled = serial.transmitted = true;
 	serial.nr_fifo = SERIAL_FIFO;
 	serial_reset(&serial);
+	nr_output = nr_interrupts = nr_room = 0;
 }
 
 TestSuite(serial, .init = setup);
@@ -115,6 +115,16 @@ Test(serial, received_bytes_are_read_in_order_and_make_room)
 	cr_assert_eq(nr_room, 3);
 	cr_assert_eq(get(UART_RX), 0, "nothing is left");
 	cr_assert_eq(nr_room, 3);
+}
+
+Test(serial, reset_makes_room_and_says_so)
+{
+	serial_reset(&serial);
+	cr_assert_eq(nr_room, 0, "there was room");
+	receive("abc");
+	serial_reset(&serial);
+	cr_assert_eq(serial_room(&serial), SERIAL_FIFO);
+	cr_assert_eq(nr_room, 1, "else who waits for room would wait for ever");
 }
 
 Test(serial, full_buffer_takes_all_it_promised)
