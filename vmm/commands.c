@@ -11,7 +11,6 @@
 #include "vmm/commands_guard.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/control/qmp_server.h"
-#include "vmm/control/vm_path.h"
 #include "vmm/json.h"
 #include "vmm/machine.h"
 
@@ -467,6 +466,19 @@ static struct json_object *elastic_object(const struct machine_elastic *e)
 	return o;
 }
 
+static struct json_object *console_object(const struct machine *m)
+{
+	struct console_info info = console_info(m->console);
+	struct json_object *o = json_object_new_object();
+
+	add_str(o, "kind", info.kind);
+	add_str(o, "path", info.path);
+	add_bool(o, "attached", info.attached);
+	if (info.pid)
+		add_u64(o, "pid", (uint64_t)info.pid);
+	return o;
+}
+
 static int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
 		    struct qmp_error *err)
 {
@@ -489,6 +501,7 @@ static int ebb_stat(void *ctx, struct json_object *args, struct json_object **re
 	json_object_object_add(o, "boot", boot);
 	json_object_object_add(o, "elastic", elastic);
 	json_object_object_add(o, "guard", guard_object(m));
+	json_object_object_add(o, "console", console_object(m));
 	*ret = o;
 	return 0;
 }
@@ -543,16 +556,15 @@ static int listen_inherited(struct machine *m, const char *where)
 
 int commands_listen(struct machine *m)
 {
-	const char *path = m->cfg->qmp_path;
-	char by_name[VM_PATH_SIZE];
-	int r = path ? 0 : vm_path(by_name, m->cfg->name);
+	char path[VM_PATH_SIZE];
+	int r;
 
+	if (m->cfg->qmp_path && given_is_fd(m->cfg->qmp_path))
+		return listen_inherited(m, m->cfg->qmp_path);
+	r = config_control_path(m->cfg, path);
 	if (r)
 		return r;
-	if (path && given_is_fd(path))
-		return listen_inherited(m, path);
-	return qmp_server_new(&m->qmp, m->loop, path ? path : by_name, commands,
-			      ARRAY_SIZE(commands), m);
+	return qmp_server_new(&m->qmp, m->loop, path, commands, ARRAY_SIZE(commands), m);
 }
 
 /* --- events ------------------------------------------------------------------------------------ */

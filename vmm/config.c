@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/given.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
 
@@ -127,6 +128,23 @@ static int set_qmp(void *target, const char *value)
 	return 0;
 }
 
+/* stdio, pty, none, unix[:PATH] */
+static int set_console(void *target, const char *value)
+{
+	struct config *cfg = target;
+
+	cfg->console_is_set = true;
+	cfg->console_path = NULL;
+	if (!strncmp(value, "unix:", 5) && value[5]) {
+		cfg->console = CONSOLE_UNIX;
+		cfg->console_path = value + 5;
+	} else if (console_kind_parse(value, &cfg->console)) {
+		return fail_usage("--console: '%s' is none of stdio, unix, unix:PATH, pty, none",
+				  value);
+	}
+	return 0;
+}
+
 static int set_guard(void *target, const char *value)
 {
 	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
@@ -231,6 +249,13 @@ static int set_debug_exit(void *target, const char *value)
 	return 0;
 }
 
+static int set_background(void *target, const char *value)
+{
+	(void)value;
+	((struct config *)target)->background = true;
+	return 0;
+}
+
 static int set_paused(void *target, const char *value)
 {
 	(void)value;
@@ -276,6 +301,15 @@ const struct option_row config_options[] = {
 	  "control socket (default by name, in the runtime folder); fd:N is an open\n"
 	  "descriptor, a listening or a connected socket",
 	  set_qmp },
+	{ "console", 0, "stdio|unix|unix:PATH|pty|none",
+	  "where the serial port is: standard input and output (default), a socket (by\n"
+	  "default beside the control socket) or a pseudo terminal; see ebb console",
+	  set_console },
+	{ "background", 'b', NULL,
+	  "return when the VM runs, with its name and pid, or when it can't start; its\n"
+	  "console is then a socket. Messages go to --log-file, or on to stderr if that\n"
+	  "is a file",
+	  set_background },
 	{ "paused", 0, NULL, "do not start the vCPUs until `cont`", set_paused },
 	{ "no-reboot", 0, NULL, "end with exit code 32 when the guest reboots", set_no_reboot },
 	{ "debug-exit", 0, NULL, "a write to port 0xf4 ends the VM with that exit code",
@@ -354,7 +388,22 @@ int config_check(struct config *cfg)
 		if (r)
 			return r;
 	}
+	if (cfg->background && !cfg->console_is_set)
+		cfg->console = CONSOLE_UNIX;
+	if (cfg->background && cfg->console == CONSOLE_STDIO)
+		return fail_usage("--background leaves standard input and output; take "
+				  "--console=unix, pty or none");
 	if (!cfg->name[0])
 		snprintf(cfg->name, sizeof(cfg->name), "vm-%d", (int)getpid());
 	return 0;
+}
+
+int config_control_path(const struct config *cfg, char path[VM_PATH_SIZE])
+{
+	if (!cfg->qmp_path || given_is_fd(cfg->qmp_path))
+		return vm_path(path, cfg->name);
+	if (snprintf(path, VM_PATH_SIZE, "%s", cfg->qmp_path) < VM_PATH_SIZE)
+		return 0;
+	log_error("socket '%s': a path has 1 to %d bytes", cfg->qmp_path, VM_PATH_SIZE - 1);
+	return -ENAMETOOLONG;
 }

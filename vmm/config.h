@@ -4,6 +4,7 @@
 #define EBB_CONFIG_H
 
 #include "vmm/base/types.h"
+#include "vmm/console.h"
 #include "vmm/control/vm_path.h"
 #include "vmm/memory/huge.h"
 #include "vmm/options.h"
@@ -31,12 +32,16 @@ struct config {
 	const char *qmp_path; /* NULL: by the VM's name; "fd:N": inherited */
 	const char *kvm_path, *uffd_path; /* NULL: the device's own; "fd:N": inherited */
 	const char *pid_file, *log_file;
+	enum console_kind console;
+	bool console_is_set; /* by an option */
+	const char *console_path; /* of the unix socket; NULL: beside the control socket */
 	uint64_t boot_bytes;
 	unsigned int nr_cpus;
 	unsigned int nr_elastic;
 	struct config_elastic elastic[CONFIG_MAX_ELASTIC];
 	bool no_reboot, debug_exit, paused;
 	bool print;	 /* the configuration, and start nothing */
+	bool background; /* standard files are not the console's */
 	bool guard_off;
 	enum config_violation violation;
 	enum huge_mode huge;
@@ -47,5 +52,7 @@ extern const struct option_row config_options[]; /* their target is a struct con
 void config_init(struct config *cfg);
 /* Checks the whole and fills in what was left open. 0 or -EINVAL, logged with the way out. */
 int must_check config_check(struct config *cfg);
+/* Where the control socket is, or would be if it were not inherited. 0 or -errno, logged. */
+int must_check config_control_path(const struct config *cfg, char path[VM_PATH_SIZE]);
 
 #endif

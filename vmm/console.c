@@ -1,215 +1,217 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* console.c - the serial port on standard input and output. */
+/* console.c - where the serial console is reached. */
 #include "vmm/console.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <termios.h>
 
-#include "vmm/base/event.h"
 #include "vmm/base/log.h"
+#include "vmm/console_port.h"
+#include "vmm/control/vm_socket.h"
 #include "vmm/terminal.h"
-
-#define BUFFER_BYTES 65536
-#define ESCAPE_KEY 1 /* Ctrl-a */
-#define LAST_FLUSH_MS 500
 
 struct console {
 	struct loop *loop;
-	struct serial *serial;
-	void (*quit)(void *ctx);
-	void *quit_ctx;
-	bool interactive;   /* the escape key works */
-	bool escaped;	    /* Ctrl-a was typed */
-	bool input_watched; /* standard input is in the loop */
-	bool input_open;
-	int out_fd;	    /* our own description where possible, non-blocking */
-	bool own_out_fd;
-	bool out_socket;    /* which can't be opened again */
-	bool out_watched;   /* waiting for room */
-	bool out_pollable;  /* false for a regular file: always writable */
-	bool out_closed;
-	int wake_fd;	    /* a vCPU thread has put output, or made room for input */
-	size_t start, used; /* ring */
-	uint8_t buffer[BUFFER_BYTES];
+	struct console_port *port;
+	struct console_cfg cfg;
+	char path[PATH_MAX];
+	struct output out; /* of the peer */
+	int in_fd;	   /* of the peer; -1: none, or not ours */
+	pid_t pid;
+	struct vm_socket listener;
+	int pty_fd;  /* the master */
+	int open_fd; /* inotify: somebody opens the pseudo terminal */
 };
 
-static bool has_room(const struct console *c)
+static const char *const kinds[] = {
+	[CONSOLE_STDIO] = "stdio", [CONSOLE_UNIX] = "unix",
+	[CONSOLE_PTY] = "pty", [CONSOLE_NONE] = "none",
+};
+
+int console_kind_parse(const char *name, enum console_kind *kind)
 {
-	return c->out_closed || BUFFER_BYTES - c->used >= SERIAL_TRANSMIT_FIFO;
-}
-
-/* One write; false when nothing more goes now. */
-static bool write_some(struct console *c)
-{
-	size_t run = min_u64(c->used, BUFFER_BYTES - c->start);
-	ssize_t n;
-
-	if (!run || c->out_closed)
-		return false;
-	do
-		n = c->out_socket ?
-			    send(c->out_fd, c->buffer + c->start, run, MSG_DONTWAIT) :
-			    write(c->out_fd, c->buffer + c->start, run);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN)
-		c->out_closed = true; /* the guest goes on without a console */
-	if (n <= 0)
-		return false;
-	c->start = (c->start + (size_t)n) % BUFFER_BYTES;
-	c->used -= (size_t)n;
-	return true;
-}
-
-static void flush(struct console *c)
-{
-	bool was_full = !has_room(c);
-
-	while (write_some(c))
-		;
-	if (c->out_pollable && c->out_closed) {
-		/* Left in the loop it would report its error for ever. */
-		loop_remove(c->loop, c->out_fd);
-		c->out_pollable = false;
-	} else if (c->out_pollable && (c->used > 0) != c->out_watched) {
-		c->out_watched = c->used > 0;
-		loop_modify(c->loop, c->out_fd, c->out_watched ? EPOLLOUT : 0);
-	}
-	if (was_full && has_room(c))
-		serial_transmit_ready(c->serial);
-}
-
-static void on_output_room(void *ctx, uint32_t events)
-{
-	struct console *c = ctx;
-
-	if (events & (EPOLLERR | EPOLLHUP))
-		c->out_closed = true; /* nobody reads any more */
-	flush(c);
-}
-
-static void put(void *ctx, uint8_t byte)
-{
-	struct console *c = ctx;
-
-	if (c->out_closed || c->used == BUFFER_BYTES)
-		return; /* the port looked busy and the guest wrote all the same */
-	c->buffer[(c->start + c->used++) % BUFFER_BYTES] = byte;
-	if (c->used == 1)
-		event_raise(&c->wake_fd);
-}
-
-static bool can_put(void *ctx) { return has_room(ctx); }
-
-static void stop_input(struct console *c)
-{
-	loop_remove(c->loop, STDIN_FILENO);
-	c->input_open = false;
-	c->input_watched = false;
-}
-
-static void pass_on(struct console *c, const uint8_t *bytes, unsigned int nr)
-{
-	uint8_t out[SERIAL_FIFO];
-	unsigned int nr_out = 0;
-
-	for (unsigned int i = 0; i < nr; i++) {
-		if (c->interactive && !c->escaped && bytes[i] == ESCAPE_KEY) {
-			c->escaped = true;
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(name, kinds[i]) != 0)
 			continue;
-		}
-		if (c->escaped) {
-			c->escaped = false;
-			if (bytes[i] == 'x') {
-				c->quit(c->quit_ctx);
-				return;
-			}
-			/* Ctrl-a twice is one Ctrl-a for the guest; any other key stays itself. */
-		}
-		out[nr_out++] = bytes[i];
+		*kind = (enum console_kind)i;
+		return 0;
 	}
-	serial_receive(c->serial, out, nr_out);
+	return -EINVAL;
 }
 
-static void on_input(void *ctx, uint32_t events)
+struct console_info console_info(const struct console *c)
+{
+	return (struct console_info){ .kind = kinds[c->cfg.kind],
+				      .path = c->path,
+				      .attached = console_port_is_read(c->port),
+				      .pid = console_port_is_read(c->port) ? c->pid : 0 };
+}
+
+/* --- standard input and output --------------------------------------------------------------- */
+
+static int open_stdio(struct console *c)
+{
+	struct console_peer peer = { .in_fd = STDIN_FILENO,
+				     .quit = c->cfg.quit,
+				     .ctx = c->cfg.ctx };
+	ssize_t n = readlink("/proc/self/fd/1", c->path, sizeof(c->path) - 1);
+
+	c->path[n > 0 ? n : 0] = 0;
+	c->out = peer.out = output_open(STDOUT_FILENO);
+	/* As a background job: reading from the terminal then fails, and does not stop the VM. */
+	signal(SIGTTIN, SIG_IGN);
+	peer.interactive = terminal_raw();
+	console_port_attach(c->port, &peer);
+	return 0;
+}
+
+/* --- a peer of our own making ---------------------------------------------------------------- */
+
+static void drop_peer(void *ctx)
 {
 	struct console *c = ctx;
-	uint8_t bytes[SERIAL_FIFO];
-	unsigned int room = serial_room(c->serial);
-	ssize_t n;
 
-	(void)events;
-	if (!room) { /* serial's can_receive() brings it back */
-		loop_remove(c->loop, STDIN_FILENO);
-		c->input_watched = false;
+	output_close(&c->out);
+	auto_close_fn(&c->in_fd);
+	c->in_fd = -1;
+	c->pid = 0;
+}
+
+/* FD for both directions; takes it. */
+static void attach(struct console *c, int fd, bool is_socket)
+{
+	struct console_peer peer = { .gone = drop_peer, .ctx = c };
+
+	/* One that has hung up, with input that the guest has not read. */
+	console_port_detach(c->port);
+	drop_peer(c);
+	c->out = (struct output){ .fd = fd, .own = true, .is_socket = is_socket };
+	c->in_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (c->in_fd < 0) {
+		fail(-errno, "console");
+		drop_peer(c);
 		return;
 	}
-	n = read(STDIN_FILENO, bytes, room);
-	if (n > 0)
-		pass_on(c, bytes, (unsigned int)n);
-	else if (!n || (errno != EINTR && errno != EAGAIN))
-		stop_input(c);
+	peer.in_fd = c->in_fd;
+	peer.out = c->out;
+	console_port_attach(c->port, &peer);
 }
 
-static void watch_input(struct console *c)
+/* --- unix socket ----------------------------------------------------------------------------- */
+
+static void refuse(const struct console *c, int fd)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "ebb: pid %d is attached already\r\n", (int)c->pid);
+
+	if (send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return; /* it did not wait for an answer */
+}
+
+static void on_client(void *ctx, uint32_t events)
+{
+	struct console *c = ctx;
+	auto_close int fd = accept4(c->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct ucred peer = { 0 };
+	socklen_t bytes = sizeof(peer);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	if (console_port_is_read(c->port)) {
+		refuse(c, fd);
+		return;
+	}
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
+	attach(c, take_fd(&fd), true);
+	c->pid = peer.pid;
+}
+
+static int open_unix(struct console *c)
+{
+	int r = vm_socket_listen(&c->listener, c->cfg.path);
+
+	if (r)
+		return r;
+	if (!realpath(c->cfg.path, c->path))
+		return fail(-errno, "console socket %s", c->cfg.path);
+	return loop_add(c->loop, c->listener.fd, EPOLLIN, on_client, c);
+}
+
+/* --- pseudo terminal ------------------------------------------------------------------------- */
+
+/* The master tells when the last one has closed it; only inotify tells when somebody opens it. */
+static void on_open(void *ctx, uint32_t events)
+{
+	struct console *c = ctx;
+	char names[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	int fd;
+
+	(void)events;
+	while (read(c->open_fd, names, sizeof(names)) > 0)
+		;
+	if (console_port_is_read(c->port))
+		return;
+	fd = fcntl(c->pty_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		fail(-errno, "console");
+	else
+		attach(c, fd, false);
+}
+
+/* Passes every byte as it is; echo would send the guest its own output. Ours alone. */
+static int set_up_pty(const char *path)
+{
+	auto_close int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct termios settings;
+
+	if (fd < 0 || fchmod(fd, 0600) || tcgetattr(fd, &settings))
+		return fail(-errno, "console %s", path);
+	cfmakeraw(&settings);
+	return tcsetattr(fd, TCSANOW, &settings) ? fail(-errno, "console %s", path) : 0;
+}
+
+static int open_pty(struct console *c)
 {
 	int r;
 
-	if (!c->input_open || c->input_watched)
-		return;
-	r = loop_add(c->loop, STDIN_FILENO, EPOLLIN, on_input, c);
-	c->input_watched = !r;
-	if (r == -EPERM) /* a regular file: always readable */
-		on_input(c, EPOLLIN);
-	else if (r)
-		c->input_open = false;
+	c->pty_fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (c->pty_fd < 0 || grantpt(c->pty_fd) || unlockpt(c->pty_fd) ||
+	    ptsname_r(c->pty_fd, c->path, sizeof(c->path)))
+		return fail(-errno, "console: a pseudo terminal");
+	r = set_up_pty(c->path);
+	if (r)
+		return r;
+	c->open_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (c->open_fd < 0 || inotify_add_watch(c->open_fd, c->path, IN_OPEN) < 0)
+		return fail(-errno, "console: watch %s", c->path);
+	return loop_add(c->loop, c->open_fd, EPOLLIN, on_open, c);
 }
 
-/* On a vCPU thread, which must not touch the loop's tables: wake the loop to do it. */
-static void can_receive(void *ctx)
+/* --- the whole ------------------------------------------------------------------------------- */
+
+static int open_nothing(struct console *c)
 {
-	struct console *c = ctx;
-
-	if (c->input_open && !c->input_watched)
-		event_raise(&c->wake_fd);
+	(void)c;
+	return 0;
 }
 
-static void on_wake(void *ctx, uint32_t events)
-{
-	struct console *c = ctx;
-
-	(void)events;
-	if (!event_taken(c->wake_fd))
-		return;
-	flush(c);
-	if (serial_room(c->serial))
-		watch_input(c);
-}
-
-/* A description of our own, so that O_NONBLOCK does not reach the shell that shares ours. */
-static void open_output(struct console *c)
-{
-	struct stat st;
-	char path[32];
-	int fd;
-
-	c->out_socket = !fstat(STDOUT_FILENO, &st) && S_ISSOCK(st.st_mode);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", STDOUT_FILENO);
-	fd = isatty(STDOUT_FILENO) || lseek(STDOUT_FILENO, 0, SEEK_CUR) < 0 ?
-		     open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) :
-		     -1;
-	c->own_out_fd = fd >= 0;
-	c->out_fd = fd >= 0 ? fd : STDOUT_FILENO;
-}
+static int (*const open_kind[])(struct console *c) = {
+	[CONSOLE_STDIO] = open_stdio, [CONSOLE_UNIX] = open_unix,
+	[CONSOLE_PTY] = open_pty, [CONSOLE_NONE] = open_nothing,
+};
 
 int console_new(struct console **out, struct loop *loop, struct serial *serial,
-		void (*quit)(void *ctx), void *ctx)
+		const struct console_cfg *cfg)
 {
 	struct console *c = calloc(1, sizeof(*c));
 	int r;
@@ -217,30 +219,15 @@ int console_new(struct console **out, struct loop *loop, struct serial *serial,
 	if (!c)
 		return fail(-ENOMEM, "console");
 	c->loop = loop;
-	c->serial = serial;
-	c->quit = quit;
-	c->quit_ctx = ctx;
-	r = event_new(&c->wake_fd);
-	if (r) {
-		free(c);
-		return r;
-	}
-	open_output(c);
-	r = loop_add(loop, c->wake_fd, EPOLLIN, on_wake, c);
+	c->cfg = *cfg;
+	c->listener.fd = c->in_fd = c->out.fd = c->pty_fd = c->open_fd = -1;
+	r = console_port_new(&c->port, loop, serial);
+	if (!r)
+		r = open_kind[cfg->kind](c);
 	if (r) {
 		console_free(c);
 		return r;
 	}
-	c->out_pollable = !loop_add(loop, c->out_fd, 0, on_output_room, c);
-	serial->transmit = put;
-	serial->can_transmit = can_put;
-	serial->can_receive = can_receive;
-	serial->ctx = c;
-	/* As a background job: reading from the terminal then fails, and does not stop the VM. */
-	signal(SIGTTIN, SIG_IGN);
-	c->interactive = terminal_raw();
-	c->input_open = true;
-	watch_input(c);
 	*out = c;
 	return 0;
 }
@@ -249,20 +236,15 @@ void console_free(struct console *c)
 {
 	if (!c)
 		return;
-	flush(c);
-	for (int waited = 0; c->used && !c->out_closed && waited < LAST_FLUSH_MS; waited += 50) {
-		poll(&(struct pollfd){ .fd = c->out_fd, .events = POLLOUT }, 1, 50);
-		while (write_some(c))
-			;
-	}
-	if (c->input_watched)
-		loop_remove(c->loop, STDIN_FILENO);
-	if (c->out_pollable)
-		loop_remove(c->loop, c->out_fd);
-	loop_remove(c->loop, c->wake_fd);
-	close(c->wake_fd);
-	if (c->own_out_fd)
-		close(c->out_fd);
+	console_port_free(c->port);
+	drop_peer(c);
+	if (c->listener.fd >= 0)
+		loop_remove(c->loop, c->listener.fd);
+	vm_socket_close(&c->listener);
+	if (c->open_fd >= 0)
+		loop_remove(c->loop, c->open_fd);
+	auto_close_fn(&c->open_fd);
+	auto_close_fn(&c->pty_fd);
 	terminal_restore();
 	free(c);
 }

@@ -1,25 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * console.h - the serial port on standard input and output.
- * Output waits in a bounded buffer that the loop empties: a slow reader slows the guest down (the
- * port looks busy), never the loop. Thread: console_put() any, under the device lock; the rest
- * the loop.
+ * console.h - where the serial console is reached: standard input and output, a unix socket, a
+ * pseudo terminal, or nowhere. It lives as long as the process, through resets of the VM.
+ * One client at a time: at the socket a second one is told so and closed, as long as the first has
+ * not hung up; at the pseudo terminal those who open it share it. What clients see of output that
+ * came while none was there, and what a slow one causes, says console_port.h. Thread: the loop.
  */
 #ifndef EBB_CONSOLE_H
 #define EBB_CONSOLE_H
 
+#include <sys/types.h>
+
 #include "vmm/base/loop.h"
 #include "devices/serial.h"
 
+enum console_kind { CONSOLE_STDIO, CONSOLE_UNIX, CONSOLE_PTY, CONSOLE_NONE };
+/* 0 or -EINVAL for an unknown name: stdio, unix, pty, none (not logged). */
+int must_check console_kind_parse(const char *name, enum console_kind *kind);
+
+struct console_cfg {
+	enum console_kind kind;
+	const char *path; /* of the unix socket */
+	/* The user typed Ctrl-a x on the terminal that is our standard input. */
+	void (*quit)(void *ctx);
+	void *ctx;
+};
+
+struct console_info {
+	const char *kind;
+	const char *path; /* absolute, of what to open; of stdio what the output is; "" for none */
+	bool attached;	  /* somebody is there */
+	pid_t pid;	  /* of the client at the socket; 0: none */
+};
+
 struct console;
 
-/*
- * Connects SERIAL (its callbacks are set). QUIT is called when the user types Ctrl-a x on a
- * terminal.
- */
+/* Connects SERIAL, whose callbacks are set. 0 or -errno, logged. */
 int must_check console_new(struct console **out, struct loop *loop, struct serial *serial,
-			   void (*quit)(void *ctx), void *ctx);
+			   const struct console_cfg *cfg);
 /* Writes out what is buffered, as far as that goes without waiting long, and frees. */
 void console_free(struct console *console);
+/* Valid until the console is freed. */
+struct console_info console_info(const struct console *console);
 
 #endif

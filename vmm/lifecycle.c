@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 
 #include "vmm/base/event.h"
 #include "vmm/base/log.h"
 #include "vmm/commands.h"
+#include "vmm/signals.h"
 
 /* What vCPU threads ask for; the first one counts. */
 static void request(struct machine *m, enum machine_request what)
@@ -37,41 +37,22 @@ void lifecycle_console_quit(void *ctx) { machine_end(ctx, EXIT_POWER_OFF, false,
 static void on_signal(void *ctx, uint32_t events)
 {
 	struct machine *m = ctx;
-	struct signalfd_siginfo info;
+	int signo = signals_taken(m->signal_fd);
 
 	(void)events;
-	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
+	if (!signo)
 		return;
-	if (info.ssi_signo == SIGHUP && m->cfg->log_file) {
+	if (signo == SIGHUP && m->cfg->log_file) {
 		log_reopen();
 		return;
 	}
 	if (!m->asked_to_end && m->state == MACHINE_RUNNING) {
 		m->asked_to_end = true;
 		machine_power_button(m);
-		log_warn("signal %u: power button pressed; once more stops the VM at once",
-			 info.ssi_signo);
+		log_warn("signal %d: power button pressed; once more stops the VM at once", signo);
 		return;
 	}
-	machine_end(m, 128 + (int)info.ssi_signo, false, "host-signal");
-}
-
-static int watch_signals(struct machine *m)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP); /* the terminal is gone, or the log file was renamed */
-	/* Before any thread exists, so that all of them leave these signals to the loop. */
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
-		return fail(-errno, "sigprocmask");
-	signal(SIGPIPE, SIG_IGN);
-	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (m->signal_fd < 0)
-		return fail(-errno, "signalfd");
-	return loop_add(m->loop, m->signal_fd, EPOLLIN, on_signal, m);
+	machine_end(m, 128 + signo, false, "host-signal");
 }
 
 static void on_request(void *ctx, uint32_t events)
@@ -130,7 +111,9 @@ int lifecycle_open(struct machine *m)
 	if (!r)
 		r = loop_add(m->loop, m->request_fd, EPOLLIN, on_request, m);
 	if (!r)
-		r = watch_signals(m);
+		r = signals_open(&m->signal_fd);
+	if (!r)
+		r = loop_add(m->loop, m->signal_fd, EPOLLIN, on_signal, m);
 	if (!r)
 		r = commands_listen(m);
 	return r;

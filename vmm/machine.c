@@ -216,6 +216,24 @@ static int add_platform(struct machine *m)
 	return r;
 }
 
+static int add_console(struct machine *m)
+{
+	char control[VM_PATH_SIZE], path[VM_PATH_SIZE];
+	struct console_cfg cfg = { .kind = m->cfg->console,
+				   .path = m->cfg->console_path,
+				   .quit = lifecycle_console_quit,
+				   .ctx = m };
+	int r = 0;
+
+	if (cfg.kind == CONSOLE_UNIX && !cfg.path) {
+		cfg.path = path;
+		r = config_control_path(m->cfg, control);
+		if (!r)
+			r = vm_console_path(path, control);
+	}
+	return r ? r : console_new(&m->console, m->loop, &m->serial, &cfg);
+}
+
 static int add_devices(struct machine *m)
 {
 	int r = add_platform(m);
@@ -350,7 +368,7 @@ static int build(struct machine *m)
 	if (!r)
 		r = add_devices(m);
 	if (!r)
-		r = console_new(&m->console, m->loop, &m->serial, lifecycle_console_quit, m);
+		r = add_console(m);
 	if (r)
 		return r;
 	loop_lock(m->loop);

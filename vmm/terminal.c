@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <termios.h>
 
 #include "vmm/base/log.h"
@@ -11,6 +14,13 @@
 /* The terminal is the process's, and a signal handler gets no argument: hence file scope. */
 static struct termios saved;
 static volatile sig_atomic_t is_raw;
+static int guardian_fd = -1; /* what the guardian is told: 'r' raw, 'd' done */
+
+static void tell_guardian(char word)
+{
+	if (guardian_fd >= 0 && send(guardian_fd, &word, 1, MSG_NOSIGNAL) < 0)
+		return; /* it was killed; we go on without */
+}
 
 void terminal_restore(void)
 {
@@ -20,8 +30,62 @@ void terminal_restore(void)
 		return;
 	is_raw = 0;
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+	tell_guardian('d');
 	log_set_raw_terminal(false);
 	errno = saved_errno;
+}
+
+static bool is_ours(void)
+{
+	return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+/*
+ * Only from the mode that we have set: a shell that noticed our end earlier has one of its own. Out
+ * of reach of what is typed at the terminal and of signals to our process group.
+ */
+static void guardian(int fd)
+{
+	struct termios raw = saved, now;
+	char word, last = 'd';
+	ssize_t n;
+
+	setsid();
+	prctl(PR_SET_NAME, "ebb-terminal");
+	dup2(fd, STDOUT_FILENO);
+	close_range(STDERR_FILENO, ~0U, 0);
+	do {
+		n = read(STDOUT_FILENO, &word, 1);
+		if (n > 0)
+			last = word;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	cfmakeraw(&raw);
+	if (last == 'r' && !tcgetattr(STDIN_FILENO, &now) && now.c_lflag == raw.c_lflag &&
+	    now.c_oflag == raw.c_oflag)
+		tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+}
+
+void terminal_guard(void)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (!is_ours() || tcgetattr(STDIN_FILENO, &saved) || 
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return;
+	pid = fork();
+	if (!pid) {
+		guardian(ends[0]);
+		_exit(0);
+	}
+	close(ends[0]);
+	if (pid < 0) {
+		log_warn("no process for the guardian of the terminal: %s; if ebb is killed the "
+			 "terminal stays raw", strerror(errno));
+		close(ends[1]);
+		return;
+	}
+	guardian_fd = ends[1];
 }
 
 static void on_fatal_signal(int signo)
@@ -45,16 +109,17 @@ bool terminal_raw(void)
 {
 	struct termios raw;
 
-	if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp() ||
-	    tcgetattr(STDIN_FILENO, &saved))
+	if (!is_ours() || tcgetattr(STDIN_FILENO, &saved))
 		return false;
 	raw = saved;
 	cfmakeraw(&raw);
 	catch_fatal_signals();
 	atexit(terminal_restore);
 	is_raw = 1;
+	tell_guardian('r');
 	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw)) {
 		is_raw = 0;
+		tell_guardian('d');
 		return false;
 	}
 	log_set_raw_terminal(true);

@@ -8,6 +8,12 @@
 #include "vmm/base/types.h"
 
 /*
+ * Forks a guardian, a small process that gives the terminal its old mode back when we are killed
+ * in raw mode. No effect unless standard input is a terminal and we are its foreground job. To be
+ * called before there is anything that a child must not share: threads, a VM, userfaultfd.
+ */
+void terminal_guard(void);
+/*
  * Puts standard input into raw mode when it is a terminal and we are its foreground job; true if
  * so. From then on exit() and every fatal signal that can be caught give the old mode back.
  */

@@ -1,18 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """The terminal is as it was, whichever way ebb ends."""
+import contextlib
+import glob
 import os
 import signal
 import sys
 import tempfile
+import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from tap import main, test  # pylint: disable=wrong-import-position
+from tap import main, read, test  # pylint: disable=wrong-import-position
 from terminal import TerminalVm  # pylint: disable=wrong-import-position
 from vm import guest, wait_until  # pylint: disable=wrong-import-position
 
 
 def console(params="", *more):
     return TerminalVm("-k", guest("console"), "-m", "64M", "--debug-exit", "-p", params, *more)
+
+
+def guardians(vm):
+    """Pids of the processes that watch over the terminal of VM."""
+    found = []
+    for folder in glob.glob("/proc/[0-9]*"):
+        if read(f"{folder}/comm") == "ebb-terminal\n":
+            with contextlib.suppress(OSError):
+                if os.readlink(f"{folder}/fd/0") == os.ttyname(vm.slave):
+                    found.append(int(folder.split("/")[2]))
+    return found
 
 
 def up(vm):
@@ -22,6 +36,7 @@ def up(vm):
 
 
 def restored(vm, code):
+    """By ebb itself: at once."""
     assert vm.wait() == code, (vm.code, vm.tail())
     assert vm.settings() == vm.before, (vm.before, vm.settings())
 
@@ -120,6 +135,53 @@ def signals_that_kill():
             up(vm)
             vm.signal(number)
             restored(vm, -number)
+
+
+@test
+def sigkill():
+    with console() as vm:
+        up(vm)
+        vm.signal(signal.SIGKILL)
+        vm.restored(-signal.SIGKILL)
+
+
+@test
+def what_another_has_set_meanwhile_stays():
+    # A shell that has noticed the end of its job before the guardian has.
+    with console() as vm:
+        up(vm)
+        os.kill(vm.pid, signal.SIGSTOP)
+        changed = vm.settings()
+        changed[3] |= termios.ECHO
+        termios.tcsetattr(vm.slave, termios.TCSANOW, changed)
+        vm.signal(signal.SIGKILL)
+        vm.wait()
+        wait_until(lambda: not guardians(vm), 10, "the guardian to end")
+        assert vm.settings() == changed, (changed, vm.settings())
+        termios.tcsetattr(vm.slave, termios.TCSANOW, vm.before)
+
+
+@test
+def the_guardian_ends_with_ebb_and_holds_nothing():
+    with console() as vm:
+        up(vm)
+        (pid,) = guardians(vm)
+        held = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        assert len(held) == 2 and os.ttyname(vm.slave) in held, held
+        vm.send("q")
+        restored(vm, 0)
+        wait_until(lambda: not guardians(vm), 10, "the guardian to end")
+
+
+@test
+def ctrl_a_x_when_the_guest_does_not_read():
+    with console() as vm:
+        up(vm)
+        vm.qmp.command("stop")
+        vm.send(b"a" * 1000)
+        vm.send(b"b" * 9000)
+        vm.send("\x01x")
+        restored(vm, 0)
 
 
 @test

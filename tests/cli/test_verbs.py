@@ -15,15 +15,17 @@ from tap import main, test  # pylint: disable=wrong-import-position
 from vm import EBB, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
 
 # Those with a VM, and all.
-VM_VERBS = ("stat", "resize", "guard", "pause", "resume", "reset", "powerdown", "stop")
+VM_VERBS = ("stat", "resize", "guard", "pause", "resume", "reset", "powerdown", "stop",
+            "console")
 VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
     "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
-            "name", "qmp", "paused", "no-reboot", "debug-exit", "loglevel", "log-file", "log-format",
-            "pid-file", "kvm", "userfaultfd", "config", "print-config"),
+            "name", "qmp", "console", "background", "paused", "no-reboot", "debug-exit", "loglevel",
+            "log-file", "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),
     "list": (), "stat": ("json",), "resize": ("wait", "timeout", "device", "cancel"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
+    "console": (),
     "doctor": ("json",), "completion": (), "man": (), "version": (),
 }
 

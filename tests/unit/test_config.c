@@ -207,6 +207,32 @@ Test(config, huge_pages_always_auto_or_never)
 	REFUSED("--huge: ''", "--huge=");
 }
 
+Test(config, console_is_stdio_unless_told_otherwise)
+{
+	cr_assert_eq(TAKE("-k", "k"), 0);
+	cr_assert_eq(cfg.console, CONSOLE_STDIO);
+	cr_assert_eq(TAKE("-k", "k", "--console=pty"), 0);
+	cr_assert_eq(cfg.console, CONSOLE_PTY);
+	cr_assert_eq(TAKE("-k", "k", "--console", "none"), 0);
+	cr_assert_eq(cfg.console, CONSOLE_NONE);
+	cr_assert_eq(TAKE("-k", "k", "--console=unix:/a:b"), 0);
+	cr_assert_eq(cfg.console, CONSOLE_UNIX);
+	cr_assert_str_eq(cfg.console_path, "/a:b");
+	cr_assert_eq(TAKE("-k", "k", "--console=unix:/a", "--console=unix"), 0);
+	cr_assert_null(cfg.console_path, "the last one counts as a whole");
+	REFUSED("'tty' is none of stdio, unix, unix:PATH, pty, none", "--console=tty");
+	REFUSED("'unix:' is none of", "--console=unix:");
+}
+
+Test(config, vm_in_the_background_does_not_hold_standard_files)
+{
+	cr_assert_eq(TAKE("-k", "k", "--background"), 0);
+	cr_assert_eq(cfg.console, CONSOLE_UNIX);
+	cr_assert_eq(TAKE("-k", "k", "-b", "--console=pty"), 0);
+	cr_assert_eq(cfg.console, CONSOLE_PTY);
+	REFUSED("--background leaves standard input", "-b", "--console=stdio");
+}
+
 Test(config, bad_names_and_levels_are_refused)
 {
 	REFUSED("VM name", "-n", "a/b");

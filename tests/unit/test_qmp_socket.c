@@ -85,6 +85,20 @@ Test(qmp_socket, run_directory_follows_the_environment)
 	cr_expect_eq(vm_path(p, "a b"), -EINVAL);
 }
 
+Test(qmp_socket, console_is_beside_the_control_socket)
+{
+	char p[VM_PATH_SIZE], longer[VM_PATH_SIZE] = "/";
+
+	cr_assert_eq(vm_console_path(p, "/run/ebb/vm.sock"), 0);
+	cr_expect_str_eq(p, "/run/ebb/vm.console");
+	cr_assert_eq(vm_console_path(p, "some/where"), 0);
+	cr_expect_str_eq(p, "some/where.console");
+	cr_assert_eq(vm_console_path(p, ".sock"), 0);
+	cr_expect_str_eq(p, ".sock.console");
+	memset(longer + 1, 'd', VM_PATH_SIZE - 2);
+	cr_expect_eq(vm_console_path(p, longer), -ENAMETOOLONG);
+}
+
 Test(qmp_socket, path_longer_than_a_socket_address_is_refused)
 {
 	char p[VM_PATH_SIZE], longer[200] = "/";

@@ -73,6 +73,16 @@ int vm_path(char path[VM_PATH_SIZE], const char *vm)
 	return n < VM_PATH_SIZE ? 0 : too_long(vm);
 }
 
+int vm_console_path(char path[VM_PATH_SIZE], const char *control)
+{
+	size_t n = strlen(control), suffix = strlen(SUFFIX);
+
+	if (n > suffix && !strcmp(control + n - suffix, SUFFIX))
+		n -= suffix;
+	return snprintf(path, VM_PATH_SIZE, "%.*s.console", (int)n, control) < VM_PATH_SIZE ?
+		       0 : too_long("console");
+}
+
 /* NAME.sock -> NAME; false for any other file. */
 static bool entry_name(const struct dirent *d, char name[VM_NAME_MAX + 1])
 {

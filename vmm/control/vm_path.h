@@ -21,6 +21,12 @@ int must_check vm_run_dir(char dir[VM_PATH_SIZE]);
  */
 int must_check vm_path(char path[VM_PATH_SIZE], const char *vm);
 
+/*
+ * Where the console of the VM with the control socket CONTROL listens: NAME.console for NAME.sock,
+ * else CONTROL.console. -ENAMETOOLONG, logged.
+ */
+int must_check vm_console_path(char path[VM_PATH_SIZE], const char *control);
+
 struct vm_entry {
 	char name[VM_NAME_MAX + 1];
 	bool is_live; /* false: the socket was left by a VM that died */

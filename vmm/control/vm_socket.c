@@ -81,7 +81,7 @@ static int make_run_dir(const char *dir)
 	if (r)
 		return r;
 	if (strcmp(dir, run_dir))
-		return fail(-ENOENT, "directory %s of the control socket", dir);
+		return fail(-ENOENT, "directory %s of the socket", dir);
 	if (mkdir(dir, 0700) && errno != EEXIST) {
 		log_error("create %s: %s; set EBB_RUN_DIR to a directory of yours", dir,
 			  strerror(errno));
@@ -104,7 +104,7 @@ static int lock_directory(const char *dir, int *lock)
 		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (fd < 0)
-		return fail(-errno, "directory %s of the control socket", dir);
+		return fail(-errno, "directory %s of the socket", dir);
 	while (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return fail(-errno, "lock %s", dir);
@@ -123,9 +123,9 @@ static int remove_stale(const char *path)
 	int fd, r;
 
 	if (lstat(path, &st))
-		return errno == ENOENT ? 0 : fail(-errno, "control socket %s", path);
+		return errno == ENOENT ? 0 : fail(-errno, "socket %s", path);
 	if (!S_ISSOCK(st.st_mode)) {
-		log_error("control socket %s: a file that is no socket is there; remove it or "
+		log_error("socket %s: a file that is no socket is there; remove it or "
 			  "choose another path", path);
 		return -EEXIST;
 	}
@@ -133,13 +133,13 @@ static int remove_stale(const char *path)
 	if (!r)
 		close(fd);
 	if (!r || r == -ETIMEDOUT) {
-		log_error("control socket %s is in use: a VM of that name is running; choose "
+		log_error("socket %s is in use: a VM of that name is running; choose "
 			  "another name or stop it first", path);
 		return -EADDRINUSE;
 	}
 	if (r != -ECONNREFUSED)
-		return fail(r, "control socket %s", path);
-	log_info("control socket %s: left by a VM that died, replaced", path);
+		return fail(r, "socket %s", path);
+	log_info("socket %s: left by a VM that died, replaced", path);
 	return unlink(path) && errno != ENOENT ? fail(-errno, "remove %s", path) : 0;
 }
 
@@ -149,7 +149,7 @@ static int listen_bound(int fd, const char *path, struct vm_socket *s)
 	struct stat st;
 
 	if (stat(path, &st) || listen(fd, BACKLOG)) {
-		int r = fail(-errno, "control socket %s", path);
+		int r = fail(-errno, "socket %s", path);
 
 		unlink(path);
 		return r;
@@ -169,7 +169,7 @@ int vm_socket_listen(struct vm_socket *s, const char *path)
 
 	*s = (struct vm_socket){ .fd = -1 };
 	if (!*path || strlen(path) >= sizeof(a.sun_path)) {
-		log_error("control socket '%s': a path has 1 to %zu bytes", path,
+		log_error("socket '%s': a path has 1 to %zu bytes", path,
 			  sizeof(a.sun_path) - 1);
 		return -ENAMETOOLONG;
 	}
@@ -181,10 +181,10 @@ int vm_socket_listen(struct vm_socket *s, const char *path)
 		return r;
 	fd = new_socket();
 	if (fd < 0)
-		return fail(fd, "control socket");
+		return fail(fd, "socket");
 	/* Before bind: the file is never open to others, whatever the umask. */
 	if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&a, sizeof(a)))
-		return fail(-errno, "control socket %s", path);
+		return fail(-errno, "socket %s", path);
 	r = listen_bound(fd, path, s);
 	if (r)
 		return r;

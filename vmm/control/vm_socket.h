@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vm_socket.h - the unix socket of a VM: made once per name, also beside one left by a dead VM. */
+/* vm_socket.h - a unix socket of a VM: made once per name, also beside one left by a dead VM. */
 #ifndef EBB_CONTROL_VM_SOCKET_H
 #define EBB_CONTROL_VM_SOCKET_H
 

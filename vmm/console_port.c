@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console_port.c - the serial port's two directions and who is attached. */
+#include "vmm/console_port.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "vmm/base/event.h"
+#include "vmm/base/log.h"
+#include "vmm/escape.h"
+
+#define LAST_FLUSH_MS 500
+
+struct console_port {
+	struct loop *loop;
+	struct serial *serial;
+	int wake_fd; /* a vCPU thread has put output, or made room for input */
+
+	bool attached;
+	struct console_peer peer;
+	struct escape escape;
+	bool input_open, input_watched; /* watched: it is in the loop */
+	bool output_open;
+	bool output_pollable; /* false for a regular file: always writable */
+	bool output_watched;  /* waiting for room */
+
+	uint8_t input[CONSOLE_INPUT_BYTES];
+	size_t nr_input;
+	uint64_t nr_put, nr_sent; /* bytes of output ever: from the guest, to the peer */
+	uint8_t tail[CONSOLE_TAIL_BYTES];
+};
+
+bool console_port_is_attached(const struct console_port *p) { return p->attached; }
+
+bool console_port_is_read(const struct console_port *p) { return p->attached && p->output_open; }
+
+static bool has_room(const struct console_port *p)
+{
+	return !console_port_is_read(p) ||
+	       CONSOLE_TAIL_BYTES - (p->nr_put - p->nr_sent) >= SERIAL_TRANSMIT_FIFO;
+}
+
+/* Both directions over: nobody is there any more. */
+static void check_gone(struct console_port *p)
+{
+	if (!p->attached || p->output_open || p->input_open)
+		return;
+	console_port_detach(p);
+	if (p->peer.gone)
+		p->peer.gone(p->peer.ctx);
+}
+
+/* --- output ---------------------------------------------------------------------------------- */
+
+/* One write; false when nothing more goes now. */
+static bool write_some(struct console_port *p)
+{
+	size_t start = p->nr_sent % CONSOLE_TAIL_BYTES;
+	size_t run = min_u64(p->nr_put - p->nr_sent, CONSOLE_TAIL_BYTES - start);
+	ssize_t n;
+
+	if (!run || !console_port_is_read(p))
+		return false;
+	n = output_write(&p->peer.out, p->tail + start, run);
+	if (n < 0 && n != -EAGAIN)
+		p->output_open = false; /* the guest goes on without a reader */
+	if (n <= 0)
+		return false;
+	p->nr_sent += (uint64_t)n;
+	return true;
+}
+
+static void watch_output(struct console_port *p)
+{
+	bool waits = p->nr_put != p->nr_sent;
+
+	if (!p->output_pollable)
+		return;
+	if (!p->output_open) {
+		/* Left in the loop it would report its error for ever. */
+		loop_remove(p->loop, p->peer.out.fd);
+		p->output_pollable = false;
+	} else if (waits != p->output_watched) {
+		p->output_watched = waits;
+		loop_modify(p->loop, p->peer.out.fd, waits ? EPOLLOUT : 0);
+	}
+}
+
+/* CLOSED: the peer has hung up. */
+static void flush(struct console_port *p, bool closed)
+{
+	bool was_full = !has_room(p);
+
+	if (!p->attached)
+		return;
+	if (closed)
+		p->output_open = false;
+	while (write_some(p))
+		;
+	watch_output(p);
+	if (was_full && has_room(p))
+		serial_transmit_ready(p->serial);
+	check_gone(p);
+}
+
+static void on_output_room(void *ctx, uint32_t events)
+{
+	flush(ctx, events & (EPOLLERR | EPOLLHUP));
+}
+
+static void put(void *ctx, uint8_t byte)
+{
+	struct console_port *p = ctx;
+	bool is_read = console_port_is_read(p);
+
+	if (is_read && p->nr_put - p->nr_sent == CONSOLE_TAIL_BYTES)
+		return; /* the port looked busy and the guest wrote all the same */
+	p->tail[p->nr_put++ % CONSOLE_TAIL_BYTES] = byte;
+	if (is_read && p->nr_put - p->nr_sent == 1)
+		event_raise(&p->wake_fd);
+}
+
+static bool can_put(void *ctx) { return has_room(ctx); }
+
+/* --- input ----------------------------------------------------------------------------------- */
+
+/* Gives the guest what its FIFO has room for. */
+static void feed(struct console_port *p)
+{
+	size_t nr = min_u64(p->nr_input, serial_room(p->serial));
+
+	if (!nr)
+		return;
+	serial_receive(p->serial, p->input, (unsigned int)nr);
+	p->nr_input -= nr;
+	memmove(p->input, p->input + nr, p->nr_input);
+}
+
+static void unwatch_input(struct console_port *p)
+{
+	if (p->input_watched)
+		loop_remove(p->loop, p->peer.in_fd);
+	p->input_watched = false;
+}
+
+static void take(struct console_port *p, uint8_t *bytes, size_t nr)
+{
+	bool quit = false;
+
+	if (p->peer.interactive)
+		nr = escape_filter(&p->escape, bytes, nr, bytes, &quit);
+	nr = min_u64(nr, CONSOLE_INPUT_BYTES - p->nr_input);
+	memcpy(p->input + p->nr_input, bytes, nr);
+	p->nr_input += nr;
+	feed(p);
+	if (quit)
+		p->peer.quit(p->peer.ctx);
+}
+
+static void on_input(void *ctx, uint32_t events)
+{
+	struct console_port *p = ctx;
+	uint8_t bytes[512];
+	size_t room = sizeof(bytes);
+	ssize_t n;
+
+	(void)events;
+	if (!p->peer.interactive)
+		room = min_u64(room, CONSOLE_INPUT_BYTES - p->nr_input);
+	if (!room) { /* serial's can_receive() brings it back */
+		unwatch_input(p);
+		return;
+	}
+	n = read(p->peer.in_fd, bytes, room);
+	if (n > 0) {
+		take(p, bytes, (size_t)n);
+	} else if (!n || (errno != EINTR && errno != EAGAIN)) {
+		unwatch_input(p);
+		p->input_open = false;
+		check_gone(p);
+	}
+}
+
+static void watch_input(struct console_port *p)
+{
+	int r;
+
+	if (!p->input_open || p->input_watched)
+		return;
+	r = loop_add(p->loop, p->peer.in_fd, EPOLLIN, on_input, p);
+	p->input_watched = !r;
+	if (r == -EPERM) /* a regular file: always readable */
+		on_input(p, EPOLLIN);
+	else if (r)
+		p->input_open = false;
+}
+
+/* On a vCPU thread, which must not touch the loop's tables: wake the loop to do it. */
+static void can_receive(void *ctx)
+{
+	struct console_port *p = ctx;
+
+	if (p->nr_input || (p->input_open && !p->input_watched))
+		event_raise(&p->wake_fd);
+}
+
+/* --- the whole ------------------------------------------------------------------------------- */
+
+static void on_wake(void *ctx, uint32_t events)
+{
+	struct console_port *p = ctx;
+
+	(void)events;
+	if (!event_taken(p->wake_fd))
+		return;
+	feed(p);
+	if (p->attached && p->nr_input < CONSOLE_INPUT_BYTES)
+		watch_input(p);
+	flush(p, false);
+}
+
+int console_port_new(struct console_port **out, struct loop *loop, struct serial *serial)
+{
+	struct console_port *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return fail(-ENOMEM, "console");
+	p->loop = loop;
+	p->serial = serial;
+	p->escape.command = 'x';
+	r = event_new(&p->wake_fd);
+	if (r) {
+		free(p);
+		return r;
+	}
+	r = loop_add(loop, p->wake_fd, EPOLLIN, on_wake, p);
+	if (r) {
+		close(p->wake_fd);
+		free(p);
+		return r;
+	}
+	serial->transmit = put;
+	serial->can_transmit = can_put;
+	serial->can_receive = can_receive;
+	serial->ctx = p;
+	*out = p;
+	return 0;
+}
+
+void console_port_attach(struct console_port *p, const struct console_peer *peer)
+{
+	assert(!p->attached);
+	p->peer = *peer;
+	p->escape.typed = false;
+	p->attached = p->input_open = p->output_open = true;
+	p->output_watched = false;
+	p->output_pollable = !loop_add(p->loop, peer->out.fd, 0, on_output_room, p);
+	p->nr_sent = p->nr_put - min_u64(p->nr_put, CONSOLE_TAIL_BYTES);
+	/* From the loop, not from here: either can end the peer, which the caller still sets up. */
+	event_raise(&p->wake_fd);
+}
+
+void console_port_detach(struct console_port *p)
+{
+	bool was_full = !has_room(p);
+
+	if (!p->attached)
+		return;
+	unwatch_input(p);
+	if (p->output_pollable)
+		loop_remove(p->loop, p->peer.out.fd);
+	p->attached = p->input_open = p->output_open = p->output_pollable = false;
+	if (was_full)
+		serial_transmit_ready(p->serial);
+}
+
+static bool has_unsent(const struct console_port *p)
+{
+	return console_port_is_read(p) && p->nr_put != p->nr_sent;
+}
+
+void console_port_free(struct console_port *p)
+{
+	if (!p)
+		return;
+	while (write_some(p))
+		;
+	for (int waited = 0; has_unsent(p) && waited < LAST_FLUSH_MS; waited += 50) {
+		poll(&(struct pollfd){ .fd = p->peer.out.fd, .events = POLLOUT }, 1, 50);
+		while (write_some(p))
+			;
+	}
+	console_port_detach(p);
+	loop_remove(p->loop, p->wake_fd);
+	close(p->wake_fd);
+	free(p);
+}

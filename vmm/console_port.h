@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * console_port.h - the serial port's two directions, and the one peer at most that is attached.
+ * The last CONSOLE_TAIL_BYTES of output are kept; who attaches gets them first. While nobody reads
+ * the guest goes on and old output gives way; a reader that is slow makes the port look busy, so
+ * that nothing is lost: it slows the guest down, never the loop. Input waits in a buffer of
+ * CONSOLE_INPUT_BYTES for a guest that is slow to read. Thread: the port's callbacks any, under the
+ * device lock; the rest the loop.
+ */
+#ifndef EBB_CONSOLE_PORT_H
+#define EBB_CONSOLE_PORT_H
+
+#include "devices/serial.h"
+#include "vmm/base/loop.h"
+#include "vmm/output.h"
+
+#define CONSOLE_TAIL_BYTES 65536
+#define CONSOLE_INPUT_BYTES 4096
+
+struct console_port;
+
+/* Descriptors stay the caller's. IN_FD and OUT.fd differ, both can be in the loop. */
+struct console_peer {
+	int in_fd;
+	struct output out;
+	/*
+	 * Somebody at a terminal: the escape key works, and what the input buffer does not take is
+	 * lost, so that it goes on working.
+	 */
+	bool interactive;
+	/* Ctrl-a x was typed. */
+	void (*quit)(void *ctx);
+	/* Both directions have ended; it is detached already. May be NULL. */
+	void (*gone)(void *ctx);
+	void *ctx;
+};
+
+/* Connects SERIAL: sets its callbacks, except the interrupt. 0 or -errno, logged. */
+int must_check console_port_new(struct console_port **out, struct loop *loop,
+				struct serial *serial);
+/* Writes out what the peer has not got, as far as that goes without waiting long, and frees. */
+void console_port_free(struct console_port *port);
+
+/* None may be attached. */
+void console_port_attach(struct console_port *port, const struct console_peer *peer);
+/* Without gone(). No effect when none is attached. */
+void console_port_detach(struct console_port *port);
+bool console_port_is_attached(const struct console_port *port);
+/* Attached, and its output has not ended: somebody is there. */
+bool console_port_is_read(const struct console_port *port);
+
+#endif
