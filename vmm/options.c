@@ -29,7 +29,7 @@ void options_help(const struct verb *verb)
 
 		snprintf(left, sizeof(left), "%c%c%c --%s%s%s", row->letter ? '-' : ' ',
 			 row->letter ? row->letter : ' ', row->letter ? ',' : ' ', row->name,
-			 row->argument && *row->argument != '[' ? " " : "",
+			 option_takes_word(row) ? " " : "",
 			 row->argument ? row->argument : "");
 		if (strlen(left) > 23)
 			printf("  %s\n%27s", left, "");
@@ -93,7 +93,7 @@ int options_walk(const struct verb *verb, int argc, char **argv, option_fn fn, v
 		if (!row)
 			return fail_usage("%s: unknown option %s; see ebb %s --help", verb->name,
 					  word, verb->name);
-		if (row->argument && *row->argument != '[' && !value) {
+		if (option_takes_word(row) && !value) {
 			if (++i == argc)
 				return fail_usage("%s: --%s needs %s", verb->name, row->name,
 						  row->argument);

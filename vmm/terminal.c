@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <termios.h>
@@ -124,4 +125,13 @@ bool terminal_raw(void)
 	}
 	log_set_raw_terminal(true);
 	return true;
+}
+
+struct terminal_size terminal_size(void)
+{
+	struct winsize w;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || w.ws_col < 20 || w.ws_row < 2)
+		return (struct terminal_size){ 80, 24 };
+	return (struct terminal_size){ w.ws_col, w.ws_row };
 }

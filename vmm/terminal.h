@@ -18,6 +18,11 @@ void terminal_guard(void);
  * so. From then on exit() and every fatal signal that can be caught give the old mode back.
  */
 bool terminal_raw(void);
+/* Of standard output; 80 columns and 24 rows where it does not say, or says less than 20 or 2. */
+struct terminal_size {
+	unsigned int columns, rows;
+};
+struct terminal_size terminal_size(void);
 /* Gives the old mode back. Safe in a signal handler; no effect when nothing was changed. */
 void terminal_restore(void);
 

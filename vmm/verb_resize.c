@@ -4,12 +4,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
 #include "vmm/machine.h"
+#include "vmm/screen.h"
 #include "vmm/verbs.h"
 
 #define POLL_MS 100
@@ -116,14 +116,6 @@ static const char *deadline_text(struct json_object *list, char text[48])
 	return text;
 }
 
-static size_t terminal_columns(void)
-{
-	struct winsize w;
-
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || w.ws_col < 20 ? 80 : w.ws_col;
-}
-
-/* On a terminal one line is written over and over; elsewhere the last one says it all. */
 static void show_progress(struct json_object *list, bool last)
 {
 	char line[512], size[SIZE_TEXT_BYTES], target[SIZE_TEXT_BYTES], left[48];
@@ -131,17 +123,11 @@ static void show_progress(struct json_object *list, bool last)
 			    any_in_state(list, "short")	    ? "short" :
 			    any_in_state(list, "cancelled") ? "cancelled" : "done";
 	const char *why = first_explanation(list);
-	bool tty = isatty(STDOUT_FILENO);
 
-	if (!tty && !last)
-		return;
 	snprintf(line, sizeof(line), "elastic memory %s, target %s: %s%s%s%s",
 		 size_format(sum(list, "size"), size), size_format(sum(list, "target"), target),
 		 state, deadline_text(list, left), *why ? ": " : "", why);
-	if (!last) /* a line that wraps could not be written over */
-		line[min_u64(terminal_columns() - 1, sizeof(line) - 1)] = 0;
-	printf("%s%s%s", tty ? "\r\033[K" : "", line, last ? "\n" : "");
-	fflush(stdout);
+	screen_line(line, last);
 }
 
 static struct json_object *device_args(const struct resize_options *o)

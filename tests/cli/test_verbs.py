@@ -22,7 +22,7 @@ OPTIONS = {
     "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
             "name", "qmp", "console", "background", "paused", "no-reboot", "debug-exit", "loglevel",
             "log-file", "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),
-    "list": (), "stat": ("json",), "resize": ("wait", "timeout", "device", "cancel"),
+    "list": (), "stat": ("json", "watch"), "resize": ("wait", "timeout", "device", "cancel"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
     "console": (),

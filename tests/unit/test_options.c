@@ -34,6 +34,7 @@ static int note(void *target, char option, const char *value)
 static int set_size(void *target, const char *value) { return note(target, 's', value); }
 static int set_quiet(void *target, const char *value) { return note(target, 'q', value); }
 static int set_long(void *target, const char *value) { return note(target, 'l', value); }
+static int set_again(void *target, const char *value) { return note(target, 'a', value); }
 static int set_never(void *target, const char *value)
 {
 	(void)target, (void)value;
@@ -45,6 +46,7 @@ static const struct option_row rows[] = {
 	{ "quiet", 'q', NULL, "say nothing", set_quiet },
 	{ "a-rather-long-option-name", 0, "ARGUMENT", "on a line of its own", set_long },
 	{ "never", 'n', NULL, "refused", set_never },
+	{ "again", 'a', "[=S]", "with a value or without", set_again },
 	{ 0 }
 };
 static const struct verb verb = { "try", "WORD... [OPTION...]", "try things", rows, NULL };
@@ -207,6 +209,7 @@ Test(options, help_shows_the_table, .init = cr_redirect_stdout)
 		"      --a-rather-long-option-name ARGUMENT\n"
 		"                           on a line of its own\n"
 		"  -n, --never              refused\n"
+		"  -a, --again[=S]          with a value or without\n"
 		"  -h, --help               this text\n");
 }
 
@@ -310,4 +313,19 @@ Test(options, rows_are_found_by_their_whole_name)
 	cr_assert_eq(option_find(&verb, "size"), &rows[0]);
 	cr_assert_null(option_find(&verb, "siz"));
 	cr_assert_null(option_find(&(struct verb){ .name = "none" }, "size"));
+}
+
+Test(options, value_that_may_be_left_out_is_never_the_next_word)
+{
+	cr_assert_eq(PARSE(1, "--again", "word"), 1);
+	one_set('a', NULL);
+	cr_assert_str_eq(words[0], "word");
+	cr_assert_eq(PARSE(1, "-a", "word"), 1);
+	one_set('a', NULL);
+	cr_assert_eq(PARSE(0, "--again=2"), 0);
+	one_set('a', "2");
+	cr_assert_eq(PARSE(0, "--again="), 0);
+	one_set('a', "");
+	cr_assert_eq(PARSE(0, "-a2"), 0);
+	one_set('a', "2");
 }
