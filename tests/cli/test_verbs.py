@@ -16,7 +16,7 @@ from vm import EBB, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wro
 
 # Those with a VM, and all.
 VM_VERBS = ("stat", "resize", "guard", "pause", "resume", "reset", "powerdown", "stop",
-            "console")
+            "console", "dump")
 VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
     "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
@@ -25,7 +25,7 @@ OPTIONS = {
     "list": (), "stat": ("json", "watch"), "resize": ("wait", "timeout", "device", "cancel"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
-    "console": (),
+    "console": (), "dump": ("force",),
     "doctor": ("json",), "completion": (), "man": (), "version": (),
 }
 

@@ -20,6 +20,7 @@
 
 struct qmp_client {
 	int fd;
+	int passed_fd; /* goes with the next request; -1: none */
 	int timeout_ms;
 	char *name;
 	int64_t last_id;
@@ -139,10 +140,34 @@ static int give_up(const struct qmp_client *c, int r)
 	return r;
 }
 
+/* A descriptor that is to be passed goes with the first byte. */
+static ssize_t send_some(struct qmp_client *c, const char *p, size_t bytes)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { (void *)(uintptr_t)p, bytes };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (c->passed_fd >= 0) {
+		memcpy(CMSG_DATA(&control.header), &c->passed_fd, sizeof(int));
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+	}
+	n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n > 0)
+		c->passed_fd = -1;
+	return n;
+}
+
 static int send_all(struct qmp_client *c, const char *p, size_t bytes, uint64_t until_ns)
 {
 	while (bytes) {
-		ssize_t n = send(c->fd, p, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send_some(c, p, bytes);
 
 		if (n >= 0) {
 			p += n;
@@ -225,6 +250,15 @@ int qmp_client_run(struct qmp_client *c, const char *command, struct json_object
 	return r;
 }
 
+int qmp_client_pass_fd(struct qmp_client *c, int fd, const char *name)
+{
+	struct json_object *args = json_object_new_object();
+
+	json_object_object_add(args, "fdname", json_object_new_string(name));
+	c->passed_fd = fd;
+	return qmp_client_run(c, "getfd", args, NULL, NULL);
+}
+
 int qmp_client_event(struct qmp_client *c, const char *name, int timeout_ms,
 		     struct json_object **event)
 {
@@ -275,7 +309,7 @@ int qmp_client_open_fd(struct qmp_client **out, int fd, const char *name, int ti
 
 	if (!c)
 		return fail(-ENOMEM, "QMP client");
-	c->fd = -1;
+	c->fd = c->passed_fd = -1;
 	c->timeout_ms = timeout_ms;
 	c->name = strdup(name);
 	c->tokener = json_tokener_new_ex(MAX_DEPTH);

@@ -34,6 +34,8 @@ void qmp_client_close(struct qmp_client *client);
 int must_check qmp_client_run(struct qmp_client *client, const char *command,
 			      struct json_object *args, struct json_object **ret,
 			      struct qmp_error *err);
+/* Hands FD over, which stays the caller's too, as NAME (getfd). Errors as qmp_client_run(). */
+int must_check qmp_client_pass_fd(struct qmp_client *client, int fd, const char *name);
 /*
  * The next event called NAME (NULL: any), one that came during a command included; others before
  * it are thrown away. 0 and *EVENT, to be put by the caller. Not logged: -ETIMEDOUT after
