@@ -3,10 +3,14 @@
  * regrow.c - follows requested_size for ever, as a driver does, and prints "size N" when it is
  * there. Plugged memory is written, and verified before it goes, unless touch=0. hold=N refuses to
  * go below N ("hold N" when it stops there). Bytes on the serial port: r releases the hold, q ends,
- * i prints "interrupts N", how often a change of the configuration was announced.
+ * i prints "interrupts N", how often a change of the configuration was announced; any other comes
+ * back as "got XX". The power button turns it off.
  */
+#include "guests/cpu.h"
+#include "guests/devtree.h"
 #include "guests/pattern.h"
 #include "guests/vmem.h"
+#include "vmm/base/platform.h"
 
 #define STEP_BYTES (32 * MiB)
 #define POLL_CYCLES 4000000 /* a millisecond or two */
@@ -45,8 +49,10 @@ static void follow(uint64_t target)
 
 int guest_main(void)
 {
+	struct range power;
 	uint64_t said = UINT64_MAX, said_requested = UINT64_MAX, nr_interrupts = 0;
 
+	CHECK(devtree_reg(devtree_next(-1, "ebb,power"), 0, &power));
 	hold = cmdline_u64("hold", 0);
 	touch = !cmdline_is("touch", "0");
 	CHECK(vmem_open(&vmem, (unsigned int)cmdline_u64("device", 0)));
@@ -63,6 +69,10 @@ int guest_main(void)
 			hold = 0;
 		if (c == 'i')
 			print("interrupts %lu\n", nr_interrupts);
+		if (c >= 0 && c != 'q' && c != 'r' && c != 'i')
+			print("got %x%x\n", (unsigned int)c >> 4, (unsigned int)c & 0xf);
+		if (read32(power.start + POWER_EVENT) & POWER_EVENT_BUTTON)
+			write8(power.start + POWER_SLEEP_CONTROL, POWER_SLEEP_S5);
 		if (target < hold && target < plugged)
 			target = plugged < hold ? plugged : hold;
 		if (target != plugged) {
