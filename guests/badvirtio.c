@@ -6,6 +6,7 @@
  * a requested size, also the ring cases.
  */
 #include "guests/devtree.h"
+#include "guests/virtio_mmio.h"
 #include "guests/vmem.h"
 #include "vmm/base/platform.h"
 
@@ -37,7 +38,7 @@ static void set_up(void)
 
 static bool needs_reset(void)
 {
-	return virtio_read(&dev, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
+	return mmio_read(&dev, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
 /* A reset must bring the device back: negotiation works, and virtio-mem answers. */
@@ -46,7 +47,7 @@ static void recover(void)
 	if (dev.device_id == VIRTIO_ID_MEM) {
 		vmem.dev = dev;
 		virtio_reset(&vmem.dev);
-		CHECK_EQ(virtio_read(&dev, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+		CHECK_EQ(mmio_read(&dev, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 		virtio_negotiate(&vmem.dev, UINT64_C(1) << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE);
 		/* The same rings every time, started afresh. */
 		memset(vmem.vq.avail, 0, PAGE_BYTES);
@@ -71,7 +72,7 @@ static void widths(void)
 
 	say("wrong widths and unaligned registers");
 	set_up();
-	status = virtio_read(&dev, VIRTIO_MMIO_STATUS);
+	status = mmio_read(&dev, VIRTIO_MMIO_STATUS);
 	for (uint64_t at = dev.regs; at < dev.regs + VIRTIO_MMIO_CONFIG; at++) {
 		read8(at);
 		read16(at);
@@ -84,8 +85,8 @@ static void widths(void)
 		if (at % 4)
 			write32(at, 0);
 	}
-	CHECK_EQ(virtio_read(&dev, VIRTIO_MMIO_STATUS), status);
-	CHECK_EQ(virtio_read(&dev, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
+	CHECK_EQ(mmio_read(&dev, VIRTIO_MMIO_STATUS), status);
+	CHECK_EQ(mmio_read(&dev, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
 	recover();
 }
 
@@ -133,13 +134,13 @@ static void queue_select(void)
 	say("queue selected that does not exist");
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		set_up();
-		virtio_write(&dev, VIRTIO_MMIO_QUEUE_SEL, bad[i]);
-		CHECK_EQ(virtio_read(&dev, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
+		mmio_write(&dev, VIRTIO_MMIO_QUEUE_SEL, bad[i]);
+		CHECK_EQ(mmio_read(&dev, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
 		for (unsigned int reg = VIRTIO_MMIO_QUEUE_NUM; reg < 0xb0; reg += 4)
 			if (reg < VIRTIO_MMIO_INTERRUPT_STATUS || reg > VIRTIO_MMIO_STATUS)
-				virtio_write(&dev, reg, UINT32_MAX);
-		virtio_write(&dev, VIRTIO_MMIO_QUEUE_READY, 1);
-		CHECK_EQ(virtio_read(&dev, VIRTIO_MMIO_QUEUE_READY), 0);
+				mmio_write(&dev, reg, UINT32_MAX);
+		mmio_write(&dev, VIRTIO_MMIO_QUEUE_READY, 1);
+		CHECK_EQ(mmio_read(&dev, VIRTIO_MMIO_QUEUE_READY), 0);
 		recover();
 	}
 }
@@ -151,13 +152,13 @@ static void notify(void)
 	say("notification of queues that do not exist");
 	set_up();
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
-		virtio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, bad[i]);
+		mmio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, bad[i]);
 	CHECK(!needs_reset());
 	recover();
 	say("notification storm on a queue that is not set up");
 	set_up();
 	for (unsigned int i = 0; i < STORM; i++)
-		virtio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+		mmio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	CHECK(!needs_reset());
 	recover();
 }
@@ -169,10 +170,10 @@ static void queue_size(void)
 	say("queue sizes that are none");
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		set_up();
-		virtio_write(&dev, VIRTIO_MMIO_QUEUE_SEL, 0);
-		virtio_write(&dev, VIRTIO_MMIO_QUEUE_NUM, bad[i]);
-		virtio_write(&dev, VIRTIO_MMIO_QUEUE_READY, 1);
-		CHECK_EQ(virtio_read(&dev, VIRTIO_MMIO_QUEUE_READY), 0);
+		mmio_write(&dev, VIRTIO_MMIO_QUEUE_SEL, 0);
+		mmio_write(&dev, VIRTIO_MMIO_QUEUE_NUM, bad[i]);
+		mmio_write(&dev, VIRTIO_MMIO_QUEUE_READY, 1);
+		CHECK_EQ(mmio_read(&dev, VIRTIO_MMIO_QUEUE_READY), 0);
 		recover();
 	}
 }
@@ -183,18 +184,18 @@ static void queue_size(void)
 static void up_to_driver(void)
 {
 	virtio_reset(&dev);
-	virtio_write(&dev, VIRTIO_MMIO_STATUS, S_ACK);
-	virtio_write(&dev, VIRTIO_MMIO_STATUS, S_DRIVER);
-	CHECK_EQ(virtio_read(&dev, VIRTIO_MMIO_STATUS), S_DRIVER);
+	mmio_write(&dev, VIRTIO_MMIO_STATUS, S_ACK);
+	mmio_write(&dev, VIRTIO_MMIO_STATUS, S_DRIVER);
+	CHECK_EQ(mmio_read(&dev, VIRTIO_MMIO_STATUS), S_DRIVER);
 }
 
 static void status_order(void)
 {
 	say("DRIVER_OK without FEATURES_OK");
 	up_to_driver();
-	virtio_write(&dev, VIRTIO_MMIO_STATUS, S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK);
-	virtio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
-	CHECK((virtio_read(&dev, VIRTIO_MMIO_STATUS) &
+	mmio_write(&dev, VIRTIO_MMIO_STATUS, S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK);
+	mmio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	CHECK((mmio_read(&dev, VIRTIO_MMIO_STATUS) &
 	       (VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_NEEDS_RESET)) !=
 	      VIRTIO_CONFIG_S_DRIVER_OK);
 	recover();
@@ -204,14 +205,14 @@ static void status_order(void)
 		uint64_t offered = virtio_offered(&dev);
 
 		up_to_driver();
-		virtio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
-		virtio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(offered >> 32));
-		virtio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-		virtio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)offered);
-		virtio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES_SEL, sel);
-		virtio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES, UINT32_MAX);
-		virtio_write(&dev, VIRTIO_MMIO_STATUS, S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK);
-		CHECK(!(virtio_read(&dev, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_FEATURES_OK));
+		mmio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+		mmio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(offered >> 32));
+		mmio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+		mmio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)offered);
+		mmio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES_SEL, sel);
+		mmio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES, UINT32_MAX);
+		mmio_write(&dev, VIRTIO_MMIO_STATUS, S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK);
+		CHECK(!(mmio_read(&dev, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_FEATURES_OK));
 		recover();
 	}
 }
@@ -220,8 +221,8 @@ static void reset_storm(void)
 {
 	say("reset storm");
 	for (unsigned int i = 0; i < STORM; i++)
-		virtio_write(&dev, VIRTIO_MMIO_STATUS, i & 1);
-	CHECK(virtio_read(&dev, VIRTIO_MMIO_STATUS) <= 1);
+		mmio_write(&dev, VIRTIO_MMIO_STATUS, i & 1);
+	CHECK(mmio_read(&dev, VIRTIO_MMIO_STATUS) <= 1);
 	recover();
 }
 
@@ -235,8 +236,8 @@ struct place {
 static void ring_at(const struct place *place, unsigned int low_register)
 {
 	set_up();
-	virtio_write(&dev, VIRTIO_MMIO_QUEUE_SEL, 0);
-	virtio_write(&dev, VIRTIO_MMIO_QUEUE_NUM, vq.size);
+	mmio_write(&dev, VIRTIO_MMIO_QUEUE_SEL, 0);
+	mmio_write(&dev, VIRTIO_MMIO_QUEUE_NUM, vq.size);
 	for (unsigned int reg = VIRTIO_MMIO_QUEUE_DESC_LOW; reg <= VIRTIO_MMIO_QUEUE_USED_LOW;
 	     reg += 0x10) {
 		uint64_t at = reg == low_register		  ? place->at :
@@ -244,11 +245,11 @@ static void ring_at(const struct place *place, unsigned int low_register)
 			      reg == VIRTIO_MMIO_QUEUE_AVAIL_LOW ? (uint64_t)vq.avail :
 								    (uint64_t)vq.used;
 
-		virtio_write(&dev, reg, (uint32_t)at);
-		virtio_write(&dev, reg + 4, (uint32_t)(at >> 32));
+		mmio_write(&dev, reg, (uint32_t)at);
+		mmio_write(&dev, reg + 4, (uint32_t)(at >> 32));
 	}
-	virtio_write(&dev, VIRTIO_MMIO_QUEUE_READY, 1);
-	if (virtio_read(&dev, VIRTIO_MMIO_QUEUE_READY))
+	mmio_write(&dev, VIRTIO_MMIO_QUEUE_READY, 1);
+	if (mmio_read(&dev, VIRTIO_MMIO_QUEUE_READY))
 		FAIL("ring accepted at 0x%lx (%s)", place->at, place->name);
 	CHECK(needs_reset());
 	recover();
@@ -308,7 +309,7 @@ static void expect(enum outcome outcome, uint16_t nr)
 	uint64_t start = cpu_tsc();
 
 	__atomic_store_n(&vq.avail->idx, nr, __ATOMIC_RELEASE);
-	virtio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	mmio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	for (;;) {
 		uint16_t used = __atomic_load_n(&vq.used->idx, __ATOMIC_ACQUIRE);
 
@@ -317,7 +318,7 @@ static void expect(enum outcome outcome, uint16_t nr)
 		if (cpu_tsc() - start > CPU_PATIENCE_CYCLES)
 			FAIL("%s, used %u of %u, status 0x%x",
 			     outcome == BROKEN ? "not broken" : "not answered", used, nr,
-			     virtio_read(&dev, VIRTIO_MMIO_STATUS));
+			     mmio_read(&dev, VIRTIO_MMIO_STATUS));
 		cpu_pause();
 	}
 	recover();
@@ -406,13 +407,13 @@ static void rewrite_live_queue(void)
 {
 	say("size and addresses of a live queue rewritten");
 	good_request();
-	virtio_write(&dev, VIRTIO_MMIO_QUEUE_SEL, 0);
-	virtio_write(&dev, VIRTIO_MMIO_QUEUE_NUM, 0x8000);
+	mmio_write(&dev, VIRTIO_MMIO_QUEUE_SEL, 0);
+	mmio_write(&dev, VIRTIO_MMIO_QUEUE_NUM, 0x8000);
 	for (unsigned int reg = VIRTIO_MMIO_QUEUE_DESC_LOW; reg <= VIRTIO_MMIO_QUEUE_USED_HIGH;
 	     reg += 4)
 		if (reg % 16 < 8)
-			virtio_write(&dev, reg, UINT32_MAX);
-	virtio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES, UINT32_MAX);
+			mmio_write(&dev, reg, UINT32_MAX);
+	mmio_write(&dev, VIRTIO_MMIO_DRIVER_FEATURES, UINT32_MAX);
 	expect(ANSWERED, 1);
 }
 
@@ -422,8 +423,8 @@ static void reset_under_way(void)
 	for (unsigned int i = 0; i < 200; i++) {
 		good_request();
 		__atomic_store_n(&vq.avail->idx, 1, __ATOMIC_RELEASE);
-		virtio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
-		virtio_write(&dev, VIRTIO_MMIO_STATUS, 0);
+		mmio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+		mmio_write(&dev, VIRTIO_MMIO_STATUS, 0);
 	}
 	recover();
 }
@@ -446,7 +447,7 @@ static void unplug_the_queue(void)
 	req.type = VIRTIO_MEM_REQ_UNPLUG;
 	resp.type = 0xeeee;
 	__atomic_store_n(&vq.avail->idx, 1, __ATOMIC_RELEASE);
-	virtio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	mmio_write(&dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	/* From here on nothing is known of the rings: either they are gone, or the answer tells. */
 	start = cpu_tsc();
 	while (!needs_reset() && resp.type == 0xeeee && cpu_tsc() - start < SETTLE_CYCLES)

@@ -10,10 +10,17 @@
 
 #define LAPIC_SPURIOUS (LAPIC_BASE + 0xf0)
 #define LAPIC_ENABLE 0x1ff
+#define LAPIC_LVT_LINT0 (LAPIC_BASE + 0x350)
+#define LVT_MASKED 0x10000
+#define LAPIC_EOI (LAPIC_BASE + 0xb0)
 #define LAPIC_ICR_LOW (LAPIC_BASE + 0x300)
 #define LAPIC_ICR_HIGH (LAPIC_BASE + 0x310)
 #define ICR_INIT 0x00004500
 #define ICR_STARTUP 0x00004600
+#define IOAPIC_INDEX IOAPIC_BASE
+#define IOAPIC_DATA (IOAPIC_BASE + 0x10)
+#define IOAPIC_REDIRECTION(gsi) (0x10 + 2 * (gsi))
+#define REDIRECTION_LEVEL 0x8000
 
 struct idt_gate {
 	uint16_t offset_low, selector;
@@ -32,7 +39,8 @@ struct idt_pointer {
 /* start.S */
 extern struct idt_gate idt[];
 extern uint64_t pml4[512];
-extern const char exception_stubs[], ring0_gate[], trampoline[], trampoline_end[];
+extern const char exception_stubs[], ring0_gate[], device_gate[],
+	trampoline[], trampoline_end[];
 extern uint32_t cpu_starting;
 
 uint32_t cpu_starting; /* the index that the next CPU takes */
@@ -62,6 +70,7 @@ void cpu_entry(uint32_t cpu, uint32_t start_info)
 	for (unsigned int i = 0; i < NR_EXCEPTIONS; i++)
 		set_gate(i, (uint64_t)exception_stubs + i * EXCEPTION_STUB_BYTES, GATE_INTERRUPT);
 	set_gate(RING0_VECTOR, (uint64_t)ring0_gate, GATE_INTERRUPT | GATE_DPL3);
+	set_gate(DEVICE_VECTOR, (uint64_t)device_gate, GATE_INTERRUPT);
 	lib_init(start_info);
 	guest_exit((uint32_t)guest_main());
 }
@@ -165,6 +174,37 @@ bool cpu_enable_avx(void)
 	ring0(do_enable_avx, 0);
 	return true;
 }
+
+/* What firmware left on LINT0, the timer of a PIC, has the vector of an exception. */
+void cpu_enable_interrupts(void)
+{
+	write32(LAPIC_LVT_LINT0, LVT_MASKED);
+	write32(LAPIC_SPURIOUS, LAPIC_ENABLE);
+}
+
+static void write_ioapic(uint32_t index, uint32_t value)
+{
+	write32(IOAPIC_INDEX, index);
+	write32(IOAPIC_DATA, value);
+}
+
+void cpu_route_gsi(uint32_t gsi, bool level)
+{
+	CHECK(gsi < IOAPIC_PINS);
+	write_ioapic(IOAPIC_REDIRECTION(gsi) + 1, 0); /* to APIC id 0 */
+	write_ioapic(IOAPIC_REDIRECTION(gsi), DEVICE_VECTOR | (level ? REDIRECTION_LEVEL : 0));
+}
+
+/* STI takes effect after HLT has begun, so none is missed; device_gate turns them off again. */
+static uint64_t do_wait_interrupt(uint64_t unused)
+{
+	__asm__ volatile("sti; hlt" : : : "memory");
+	return unused;
+}
+
+void cpu_end_interrupt(void) { write32(LAPIC_EOI, 0); }
+
+void cpu_wait_interrupt(void) { ring0(do_wait_interrupt, 0); }
 
 static uint64_t do_stop(uint64_t unused)
 {

@@ -23,6 +23,13 @@ static inline uint8_t inb(uint16_t port)
 	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
 	return value;
 }
+static inline uint32_t inl(uint16_t port)
+{
+	uint32_t value;
+
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+	return value;
+}
 
 /* Device registers and memory under test, at exactly this width. */
 #define MEM_ACCESS(bits)                                                           \
@@ -71,6 +78,14 @@ uint64_t ring0(uint64_t (*fn)(uint64_t arg), uint64_t arg);
 int cpu_try(void (*fn)(uint64_t arg), uint64_t arg);
 uint64_t cpu_rdmsr(uint32_t msr);
 void cpu_wrmsr(uint32_t msr, uint64_t value);
+/* Interrupts of devices come, on CPU 0, in cpu_wait_interrupt() alone. */
+void cpu_enable_interrupts(void);
+/* A pin of the I/O APIC, active high. */
+void cpu_route_gsi(uint32_t gsi, bool level);
+/* Halts until one comes; not at all if it came since the last one was ended. */
+void cpu_wait_interrupt(void);
+/* A device that holds its line is to be told first, or the interrupt comes again. */
+void cpu_end_interrupt(void);
 /* Halts this CPU for ever. */
 __attribute__((noreturn)) void cpu_stop(void);
 /* Ends the VM by an exception that cannot be delivered. */

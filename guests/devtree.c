@@ -40,6 +40,15 @@ bool devtree_reg(int node, unsigned int index, struct range *reg)
 	return true;
 }
 
+uint32_t devtree_interrupt(int node)
+{
+	int len;
+	const fdt32_t *prop = fdt_getprop(devtree(), node, "interrupts", &len);
+
+	CHECK(prop && len >= (int)sizeof(*prop));
+	return fdt32_to_cpu(*prop);
+}
+
 int devtree_next(int after, const char *compatible)
 {
 	return fdt_node_offset_by_compatible(devtree(), after, compatible);

@@ -18,5 +18,7 @@ unsigned int devtree_memory(struct range *ranges, unsigned int max);
 int devtree_next(int after, const char *compatible);
 /* Entry INDEX of the node's reg property. */
 bool devtree_reg(int node, unsigned int index, struct range *reg);
+/* The I/O APIC pin of the node's interrupt; fails the guest where there is none. */
+uint32_t devtree_interrupt(int node);
 
 #endif

@@ -26,8 +26,11 @@
 #define NR_EXCEPTIONS 32
 #define EXCEPTION_STUB_BYTES 16
 #define RING0_VECTOR 3 /* INT3 */
+#define DEVICE_VECTOR NR_EXCEPTIONS
+#define NR_VECTORS (DEVICE_VECTOR + 1)
 
 #define RFLAGS_CLEAR 0x2 /* interrupts off */
+#define RFLAGS_IF 0x200
 
 /* The identity map that the image brings along; more comes with cpu_map(). */
 #define STATIC_MAP_GIB 4

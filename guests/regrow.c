@@ -62,7 +62,7 @@ int guest_main(void)
 		uint64_t target = requested, start = cpu_tsc();
 		int c = serial_poll();
 
-		nr_interrupts += !!(virtio_take_interrupt(&vmem.dev) & VIRTIO_MMIO_INT_CONFIG);
+		nr_interrupts += !!(virtio_take_interrupt(&vmem.dev) & VIRTIO_INTERRUPT_CONFIG);
 		if (c == 'q')
 			PASS();
 		if (c == 'r')

@@ -5,6 +5,7 @@
  * worked. Needs two virtio-mem devices.
  * Prints "step NAME" once per case; with wait=1 waits for a byte after each.
  */
+#include "guests/virtio_mmio.h"
 #include "guests/vmem.h"
 
 enum part { DESC, AVAIL, USED, TABLE, REQUEST, RESPONSE, NR_PARTS };
@@ -66,7 +67,7 @@ static void offer(uint16_t nr)
 
 static bool needs_reset(void)
 {
-	return virtio_read(&victim.dev, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
+	return mmio_read(&victim.dev, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
 static uint16_t nr_used(void)
@@ -74,7 +75,7 @@ static uint16_t nr_used(void)
 	return __atomic_load_n(&((struct vring_used *)at[USED])->idx, __ATOMIC_ACQUIRE);
 }
 
-static void notify(void) { virtio_write(&victim.dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0); }
+static void notify(void) { mmio_write(&victim.dev, VIRTIO_MMIO_QUEUE_NOTIFY, 0); }
 
 static void expect_answer(void)
 {

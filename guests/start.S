@@ -183,6 +183,12 @@ ring0_gate:
 	add $8, %rsp
 	iretq
 
+/* Ends the HLT of cpu_wait_interrupt(), with interrupts off. */
+	.globl device_gate
+device_gate:
+	andl $~RFLAGS_IF, 16(%rsp)
+	iretq
+
 /* Copied to a free page below 1 MiB; runs in real mode with CS = that page. */
 	.section .rodata
 	.code16
@@ -218,7 +224,7 @@ gdt_pointer:
 	.quad gdt
 	.balign 8
 idt_pointer:
-	.word NR_EXCEPTIONS * 16 - 1
+	.word NR_VECTORS * 16 - 1
 	.quad idt
 
 /* Page tables in the image, because filling them in ring 0 would be slow. */
@@ -252,7 +258,7 @@ tss:
 	.skip MAX_CPUS << TSS_SHIFT
 	.globl idt
 idt:
-	.skip NR_EXCEPTIONS * 16
+	.skip NR_VECTORS * 16
 tries:
 	.skip MAX_CPUS * 8
 

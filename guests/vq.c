@@ -1,98 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vq.c - see vq.h; names as in virtio, Split Virtqueues and Virtio Over MMIO. */
+/* vq.c - see vq.h; names as in virtio, Split Virtqueues. */
 #include "guests/vq.h"
-#include "guests/devtree.h"
 #include "guests/lib.h"
-
-#define VIRTIO_MAGIC 0x74726976
-#define VIRTIO_MMIO_VERSION_MODERN 2
-
-bool virtio_find(struct virtio *dev, uint32_t device_id, unsigned int index)
-{
-	for (int node = -1; (node = devtree_next(node, "virtio,mmio")) >= 0;) {
-		struct range reg;
-
-		CHECK(devtree_reg(node, 0, &reg));
-		*dev = (struct virtio){ .regs = reg.start };
-		CHECK_EQ(virtio_read(dev, VIRTIO_MMIO_MAGIC_VALUE), VIRTIO_MAGIC);
-		CHECK_EQ(virtio_read(dev, VIRTIO_MMIO_VERSION), VIRTIO_MMIO_VERSION_MODERN);
-		dev->device_id = virtio_read(dev, VIRTIO_MMIO_DEVICE_ID);
-		if (dev->device_id && (!device_id || dev->device_id == device_id) && !index--)
-			return true;
-	}
-	return false;
-}
-
-static void set_status(const struct virtio *dev, uint32_t bits)
-{
-	virtio_write(dev, VIRTIO_MMIO_STATUS, virtio_read(dev, VIRTIO_MMIO_STATUS) | bits);
-	CHECK_EQ(virtio_read(dev, VIRTIO_MMIO_STATUS) & bits, bits);
-}
-
-void virtio_reset(struct virtio *dev)
-{
-	uint64_t start = cpu_tsc();
-
-	virtio_write(dev, VIRTIO_MMIO_STATUS, 0);
-	while (virtio_read(dev, VIRTIO_MMIO_STATUS)) {
-		if (cpu_tsc() - start > CPU_PATIENCE_CYCLES)
-			FAIL("device %u does not reset", dev->device_id);
-		cpu_pause();
-	}
-	dev->features = 0;
-}
-
-uint64_t virtio_offered(const struct virtio *dev)
-{
-	uint64_t features;
-
-	virtio_write(dev, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
-	features = (uint64_t)virtio_read(dev, VIRTIO_MMIO_DEVICE_FEATURES) << 32;
-	virtio_write(dev, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
-	return features | virtio_read(dev, VIRTIO_MMIO_DEVICE_FEATURES);
-}
-
-void virtio_negotiate(struct virtio *dev, uint64_t wanted)
-{
-	uint64_t offered;
-
-	virtio_reset(dev);
-	set_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
-	set_status(dev, VIRTIO_CONFIG_S_DRIVER);
-	offered = virtio_offered(dev);
-	CHECK(offered >> VIRTIO_F_VERSION_1 & 1);
-	dev->features = offered & (wanted | UINT64_C(1) << VIRTIO_F_VERSION_1);
-	virtio_write(dev, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
-	virtio_write(dev, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(dev->features >> 32));
-	virtio_write(dev, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-	virtio_write(dev, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)dev->features);
-	set_status(dev, VIRTIO_CONFIG_S_FEATURES_OK);
-}
-
-void virtio_driver_ok(struct virtio *dev)
-{
-	set_status(dev, VIRTIO_CONFIG_S_DRIVER_OK);
-}
-
-uint32_t virtio_take_interrupt(const struct virtio *dev)
-{
-	uint32_t status = virtio_read(dev, VIRTIO_MMIO_INTERRUPT_STATUS);
-
-	if (status)
-		virtio_write(dev, VIRTIO_MMIO_INTERRUPT_ACK, status);
-	return status;
-}
-
-void virtio_config(const struct virtio *dev, unsigned int offset, void *dst, uint32_t bytes)
-{
-	uint32_t before, *words = dst;
-
-	do {
-		before = virtio_read(dev, VIRTIO_MMIO_CONFIG_GENERATION);
-		for (uint32_t i = 0; i < bytes / 4; i++)
-			words[i] = virtio_read(dev, VIRTIO_MMIO_CONFIG + offset + i * 4);
-	} while (virtio_read(dev, VIRTIO_MMIO_CONFIG_GENERATION) != before);
-}
 
 void vq_alloc(struct vq *vq, const struct virtio *dev, uint16_t index, uint16_t size)
 {
@@ -117,36 +26,16 @@ void vq_alloc(struct vq *vq, const struct virtio *dev, uint16_t index, uint16_t 
 		vq->next_free[i] = (uint16_t)(i + 1);
 }
 
-static void write_address(const struct virtio *dev, unsigned int low, const volatile void *at)
-{
-	virtio_write(dev, low, (uint32_t)(uint64_t)at);
-	virtio_write(dev, low + 4, (uint32_t)((uint64_t)at >> 32));
-}
-
-bool vq_try_enable(struct vq *vq)
-{
-	const struct virtio *dev = vq->dev;
-
-	virtio_write(dev, VIRTIO_MMIO_QUEUE_SEL, vq->index);
-	CHECK_EQ(virtio_read(dev, VIRTIO_MMIO_QUEUE_READY), 0);
-	virtio_write(dev, VIRTIO_MMIO_QUEUE_NUM, vq->size);
-	write_address(dev, VIRTIO_MMIO_QUEUE_DESC_LOW, vq->desc);
-	write_address(dev, VIRTIO_MMIO_QUEUE_AVAIL_LOW, vq->avail);
-	write_address(dev, VIRTIO_MMIO_QUEUE_USED_LOW, vq->used);
-	virtio_write(dev, VIRTIO_MMIO_QUEUE_READY, 1);
-	return virtio_read(dev, VIRTIO_MMIO_QUEUE_READY);
-}
+bool vq_try_enable(struct vq *vq) { return vq->dev->transport->enable_queue(vq); }
 
 void vq_enable(struct vq *vq) { CHECK(vq_try_enable(vq)); }
 
 void vq_setup(struct vq *vq, const struct virtio *dev, uint16_t index)
 {
-	uint32_t max;
+	uint16_t max = dev->transport->queue_max(dev, index);
 
-	virtio_write(dev, VIRTIO_MMIO_QUEUE_SEL, index);
-	max = virtio_read(dev, VIRTIO_MMIO_QUEUE_NUM_MAX);
 	CHECK(max > 0);
-	vq_alloc(vq, dev, index, (uint16_t)(max < 64 ? max : 64));
+	vq_alloc(vq, dev, index, max < 64 ? max : 64);
 	vq_enable(vq);
 }
 
@@ -215,7 +104,7 @@ void vq_kick(struct vq *vq)
 	} else if (__atomic_load_n(&vq->used->flags, __ATOMIC_RELAXED) & VRING_USED_F_NO_NOTIFY) {
 		return;
 	}
-	virtio_write(vq->dev, VIRTIO_MMIO_QUEUE_NOTIFY, vq->index);
+	vq->dev->transport->notify(vq);
 }
 
 bool vq_poll(struct vq *vq, uint16_t *head, uint32_t *written)
@@ -242,6 +131,17 @@ bool vq_poll(struct vq *vq, uint16_t *head, uint32_t *written)
 	return true;
 }
 
+static void wait_a_moment(const struct virtio *dev)
+{
+	if (!dev->interrupts) {
+		cpu_pause();
+		return;
+	}
+	cpu_wait_interrupt();
+	virtio_take_interrupt(dev);
+	cpu_end_interrupt();
+}
+
 uint32_t vq_request(struct vq *vq, const void *out, uint32_t out_bytes, void *in,
 		    uint32_t in_bytes)
 {
@@ -254,8 +154,8 @@ uint32_t vq_request(struct vq *vq, const void *out, uint32_t out_bytes, void *in
 	while (!vq_poll(vq, &used, &written)) {
 		if (cpu_tsc() - start > CPU_PATIENCE_CYCLES)
 			FAIL("device %u does not answer, status 0x%x", vq->dev->device_id,
-			     virtio_read(vq->dev, VIRTIO_MMIO_STATUS));
-		cpu_pause();
+			     virtio_status(vq->dev));
+		wait_a_moment(vq->dev);
 	}
 	CHECK_EQ(used, head);
 	return written;
