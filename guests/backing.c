@@ -4,8 +4,8 @@
  * times all that is requested is plugged and one word of every 4 KiB written, then all of it is
  * unplugged. As Linux does it: requests of 128 MiB, plugged from the bottom and unplugged from the
  * top, and an interrupt, not polling, tells of the answer.
- * Prints "step start", and for each round "step populated N", "round N populate NS release NS" and
- * "step released N"; with wait=1 waits for a byte after each step, outside of what is timed.
+ * Prints "step start", and for each round "step populated N", "round N plug NS touch NS release NS"
+ * and "step released N"; with wait=1 waits for a byte after each step, outside of what is timed.
  */
 #include "guests/vmem.h"
 
@@ -15,14 +15,19 @@ static struct vmem vmem;
 
 static uint64_t ns(uint64_t cycles) { return cycles * 1000000 / cpu_cycles_per_ms(); }
 
-static void populate(uint64_t bytes, uint64_t seed)
+static void touch(uint64_t bytes, uint64_t seed)
 {
-	vmem_plug(&vmem, vmem.addr, bytes);
 	for (uint64_t at = vmem.addr; at < vmem.addr + bytes; at += PAGE_BYTES)
 		write64(at, at ^ seed);
 }
 
-static void release(uint64_t bytes)
+static void check(uint64_t bytes, uint64_t seed)
+{
+	for (uint64_t at = vmem.addr; at < vmem.addr + bytes; at += PAGE_BYTES)
+		CHECK_EQ(read64(at), at ^ seed);
+}
+
+static void unplug(uint64_t bytes)
 {
 	while (bytes) {
 		uint64_t piece = bytes < LINUX_BLOCK_BYTES ? bytes : LINUX_BLOCK_BYTES;
@@ -45,18 +50,20 @@ int guest_main(void)
 	ns(0); /* asks the host for the clock, once */
 	step("start");
 	for (unsigned int round = 1; round <= nr_rounds; round++) {
-		uint64_t start = cpu_tsc(), populated, released;
+		uint64_t start = cpu_tsc(), plugged, touched, released;
 
-		populate(bytes, round);
-		populated = cpu_tsc() - start;
-		for (uint64_t at = vmem.addr; at < vmem.addr + bytes; at += PAGE_BYTES)
-			CHECK_EQ(read64(at), at ^ round);
+		vmem_plug(&vmem, vmem.addr, bytes);
+		plugged = cpu_tsc() - start;
+		touch(bytes, round);
+		touched = cpu_tsc() - start - plugged;
+		check(bytes, round);
 		step("populated %u", round);
 		start = cpu_tsc();
-		release(bytes);
+		unplug(bytes);
 		released = cpu_tsc() - start;
 		CHECK_EQ(vmem_config(&vmem).plugged_size, 0);
-		print("round %u populate %lu release %lu\n", round, ns(populated), ns(released));
+		print("round %u plug %lu touch %lu release %lu\n", round, ns(plugged), ns(touched),
+		      ns(released));
 		step("released %u", round);
 	}
 	PASS();

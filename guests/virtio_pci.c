@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio_pci.c - virtio over PCI behind virtio.h, devices of version 1 alone; names as in virtio,
- * Virtio Over PCI Bus. Bus 0, as firmware has set it up. Interrupts are INTx.
+ * Virtio Over PCI Bus. Bus 0, as firmware has set it up, and INTx: QEMU's virtio-mem has no MSI-X.
  */
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
