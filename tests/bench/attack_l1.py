@@ -7,41 +7,17 @@ argv: a JSON object {kernel, initrd, bytes, qemu: [words]}.
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from linux import PARAMS, LinuxVm  # pylint: disable=wrong-import-position
-from vm import MiB  # pylint: disable=wrong-import-position
+# pylint: disable=wrong-import-position
+from linux import PARAMS, LinuxVm
+from qemu_vm import QemuVm
+from vm import MiB
 
 SECONDS = 400
-
-
-class QemuVm(LinuxVm):
-    """The same console and host figures, QEMU behind them."""
-
-    def __init__(self, job):  # pylint: disable=super-init-not-called
-        self.folder = tempfile.mkdtemp(prefix="ebb-bench-")
-        self.qmp_path = os.path.join(self.folder, "qmp.sock")
-        self.process = subprocess.Popen(
-            [*job["qemu"], "-M", "q35,accel=kvm", "-cpu", "host", "-nodefaults",
-             "-no-user-config", "-display", "none", "-m", "512M,slots=1,maxmem=8G",
-             "-object", f"memory-backend-memfd,id=m,size={job['bytes']},share=on",
-             "-device", "virtio-mem-pci,id=mem0,memdev=m,requested-size=0,block-size=2M",
-             "-serial", "stdio", "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
-             "-kernel", job["kernel"], "-initrd", job["initrd"], "-append", PARAMS],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.pid = self.process.pid
-        self.output = self.errors = b""
-        self._qmp, self.seen, self.commands = None, 0, 0
-        for stream in (self.process.stdout, self.process.stderr):
-            os.set_blocking(stream.fileno(), False)
-
-    def end(self):
-        self.process.kill()
 
 
 def attack(vm, memfd, size):
@@ -82,11 +58,10 @@ def main():
         result["ebb"] = attack(vm, "ebb-mem0", job["bytes"])
         counts = vm.qmp.command("__org.ebb_query-guard")["regions"][0]
         result["ebb"]["violations"] = counts["violations"]
-    with QemuVm(job) as vm:
+    with QemuVm(job["qemu"], f"memory-backend-memfd,size={job['bytes']},share=on", PARAMS) as vm:
         result["qemu"] = attack(vm, "memory-backend-memfd", job["bytes"])
         result["qemu"]["violations"] = 0
     print(json.dumps(result))
-
 
 
 main()

@@ -93,6 +93,16 @@ def installed_qemu():
     return Qemu(path)
 
 
+def in_rig(script, job, seconds, **environment):
+    """What a script of tests/bench, given JOB, prints as JSON at last, where KVM is real."""
+    done = subprocess.run(
+        [f"{ROOT}/tests/rig/rig", "--timeout", str(seconds), "--", "/usr/bin/env",
+         *(f"{name}={value}" for name, value in environment.items()), "EBB_TEST_SLOW=3",
+         "/usr/bin/python3", "-B", f"{ROOT}/tests/bench/{script}", json.dumps(job)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True, cwd=ROOT)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def need_kvm():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise Skip("/dev/kvm is not there or not ours to use")

@@ -20,23 +20,13 @@ import subprocess
 import sys
 import tempfile
 
-TRACING = "/sys/kernel/debug/tracing"
-KVM = f"{TRACING}/events/kvm"
+from tracing import TRACING, chosen, histogram, monotonic, read, traced, triggers, write
+
 KEYS = {"kvm_userspace_exit": "reason,errno", "kvm_pio": "port,rw", "kvm_mmio": "gpa,type",
         "kvm_exit": "exit_reason"}
 SHMEM = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 STAMP = "port == 0xf4"
 SECONDS = 120
-
-
-def write(path, text, mode="w"):
-    with open(path, mode, encoding="ascii") as f:
-        f.write(text)
-
-
-def read(path):
-    with open(path, encoding="ascii", errors="replace") as f:
-        return f.read()
 
 
 def boot(start, argv):
@@ -48,44 +38,21 @@ def boot(start, argv):
 
 
 def timed(start, argv):
-    write(f"{TRACING}/trace", "")
-    write(f"{KVM}/kvm_pio/filter", STAMP)
-    write(f"{KVM}/kvm_pio/enable", "1")
-    try:
+    with traced("kvm_pio", STAMP):
         wall, cpu, _, began, output = boot(start, argv)
         stamp = re.search(r"\s([\d.]+): kvm_pio: pio_write at 0xf4 .* val 0x2a",
                           read(f"{TRACING}/trace"))
-    finally:
-        write(f"{KVM}/kvm_pio/enable", "0")
-        write(f"{KVM}/kvm_pio/filter", "0")
     if not stamp:
         raise RuntimeError(f"{argv[0]}: init never started: {output[-2000:]}")
     return {"init_ns": int(float(stamp.group(1)) * 1e9) - began, "wall_ns": wall, "cpu_ns": cpu}
 
 
-def histogram(event):
-    counts = []
-    for line in read(f"{KVM}/{event}/hist").splitlines():
-        found = re.match(r"\{\s*(.*?)\s*\}\s*hitcount:\s*(\d+)", line)
-        if found:
-            keys = [int(k.split(":")[1], 0) for k in found.group(1).split(",")]
-            counts.append([keys, int(found.group(2))])
-    return sorted(counts, key=lambda c: -c[1])
-
-
 def counted(start, argv):
-    triggers = [(event, f"hist:keys={keys}") for event, keys in KEYS.items()]
+    counts = [(event, f"hist:keys={keys}") for event, keys in KEYS.items()]
     stops = [("kvm_pio", f"disable_hist:kvm:{event} if {STAMP}") for event in KEYS]
-    installed = []
-    try:
-        for event, trigger in triggers + stops:
-            write(f"{KVM}/{event}/trigger", trigger, "a")  # "w" would remove the others
-            installed.append((event, trigger))
+    with triggers(counts + stops):
         boot(start, argv)
         return {event: histogram(event) for event in KEYS}
-    finally:
-        for event, trigger in reversed(installed):
-            write(f"{KVM}/{event}/trigger", "!" + trigger, "a")
 
 
 def first(start, argv):
@@ -120,13 +87,11 @@ def main():
     folder = tempfile.mkdtemp()
     for name, path in job["files"].items():
         shutil.copy(path, f"{folder}/{name}")
-    clock, shmem_before = (re.search(r"\[(\S+)\]", read(path)).group(1)
-                           for path in (f"{TRACING}/trace_clock", SHMEM))
+    shmem_before = chosen(SHMEM)
     try:
-        write(f"{TRACING}/trace_clock", "mono")
-        print(json.dumps(measure(job, folder)))
+        with monotonic():
+            print(json.dumps(measure(job, folder)))
     finally:  # this may be somebody's own machine
-        write(f"{TRACING}/trace_clock", clock)
         write(SHMEM, shmem_before)
         shutil.rmtree(folder)
 

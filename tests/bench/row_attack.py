@@ -6,10 +6,7 @@ word in every 4 KiB, by /dev/mem) on Ebb and on QEMU's virtio-mem, each with a m
 region; attack_l1.py samples the memfd's blocks meanwhile. What the host has lost, and what of the
 written words can be read a second later.
 """
-import json
-import subprocess
-
-from bench import ROOT, Row, installed_qemu, log, output, say
+from bench import ROOT, Row, in_rig, installed_qemu, log, output, say
 
 BYTES = 1 << 30
 RIG_SECONDS = 560
@@ -25,12 +22,7 @@ def rows():
     kernel = output(f"{ROOT}/tests/rig/kernels", "path", "cloud", "vmlinux").strip()
     job = {"kernel": kernel, "initrd": initrd, "bytes": BYTES, "qemu": qemu.command}
     say("attack: 1 GiB read and written on Ebb and on QEMU")
-    done = subprocess.run(
-        [f"{ROOT}/tests/rig/rig", "--timeout", str(RIG_SECONDS), "--", "/usr/bin/env",
-         f"EBB_KERNEL={kernel}", f"EBB_INITRD={initrd}", "EBB_TEST_SLOW=3", "/usr/bin/python3",
-         "-B", f"{ROOT}/tests/bench/attack_l1.py", json.dumps(job)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True, cwd=ROOT)
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = in_rig("attack_l1.py", job, RIG_SECONDS, EBB_KERNEL=kernel, EBB_INITRD=initrd)
     for who, figures in result.items():
         log(f"attack: {who}: {figures}")
     ours, theirs = result["ebb"], result["qemu"]

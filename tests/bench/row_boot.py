@@ -13,12 +13,10 @@ pages where /sys/kernel/mm/transparent_hugepage/enabled is `always`, Debian's de
 memfd, which gets them when shmem_enabled allows it: timed once with `never`, Debian's default, and
 once with `advise`.
 """
-import json
 import os
-import subprocess
 
-from bench import (EBB, ROOT, RUNS, Row, Skip, helper, installed_qemu, log, machine_load, median,
-                   output, say, spread)
+from bench import (EBB, ROOT, RUNS, Row, Skip, helper, in_rig, installed_qemu, log, machine_load,
+                   median, output, say, spread)
 from row_start import EBB_SPIN, EXIT_PORT, qemu_spin
 
 PARAMS = ("console=ttyS0 quiet loglevel=0 pci=off panic=-1 no_timer_check random.trust_cpu=on "
@@ -49,11 +47,7 @@ def measure(qemu, best, comes):
                     comes: ["never", qemu_linux(qemu, COMES)]},
         "first": {"ebb": ["never", EBB_SPIN], best: ["never", qemu_spin(qemu)]},
     }
-    done = subprocess.run([f"{ROOT}/tests/rig/rig", "--timeout", str(RIG_SECONDS), "--",
-                           "/usr/bin/python3", "-B", f"{ROOT}/tests/bench/boot_l1.py",
-                           json.dumps(job)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          check=True, text=True, cwd=ROOT)
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_rig("boot_l1.py", job, RIG_SECONDS)
 
 
 def nr_exits(counts):

@@ -32,10 +32,10 @@ def huge_pages(setting="advise"):
 
 
 class LinuxVm(Vm):
-    """Boots to the shell. ARGUMENTS as for ebb run."""
+    """Boots to the shell. ARGUMENTS as for ebb run; PARAMS come after BASE."""
 
-    def __init__(self, *arguments, params="", kernel=None):
-        super().__init__("-k", kernel or KERNEL, "-i", INITRD, "-p", f"{PARAMS} {params}",
+    def __init__(self, *arguments, params="", kernel=None, base=PARAMS):
+        super().__init__("-k", kernel or KERNEL, "-i", INITRD, "-p", f"{base} {params}",
                          *arguments)
         self.commands = 0
 

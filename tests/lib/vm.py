@@ -121,8 +121,7 @@ class Vm:
         self.folder = tempfile.mkdtemp(prefix="ebb-test-")
         self.qmp_path = os.path.join(self.folder, "qmp.sock")
         self.process = subprocess.Popen(
-            [EBB, "run", "--qmp", self.qmp_path, *map(str, arguments)],
-            stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
+            self.argv(*map(str, arguments)), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
             env={**os.environ, **(env or {})})
         self.pid = self.process.pid
         self.output = b""
@@ -132,6 +131,9 @@ class Vm:
         for stream in (self.process.stdout, self.process.stderr):
             if stream:
                 os.set_blocking(stream.fileno(), False)
+
+    def argv(self, *arguments):
+        return [EBB, "run", "--qmp", self.qmp_path, *arguments]
 
     def __enter__(self):
         return self

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's tracepoints, as root, where KVM is real."""
+import contextlib
+import re
+
+TRACING = "/sys/kernel/debug/tracing"
+KVM = f"{TRACING}/events/kvm"
+
+
+def write(path, text, mode="w"):
+    with open(path, mode, encoding="ascii") as f:
+        f.write(text)
+
+
+def read(path):
+    with open(path, encoding="ascii", errors="replace") as f:
+        return f.read()
+
+
+def chosen(path):
+    """The word in brackets, of a file that lists what it could be."""
+    return re.search(r"\[(\S+)\]", read(path)).group(1)
+
+
+@contextlib.contextmanager
+def monotonic():
+    """Time stamps are CLOCK_MONOTONIC meanwhile: this may be somebody's own machine."""
+    before = chosen(f"{TRACING}/trace_clock")
+    write(f"{TRACING}/trace_clock", "mono")
+    try:
+        yield
+    finally:
+        write(f"{TRACING}/trace_clock", before)
+
+
+@contextlib.contextmanager
+def traced(event, condition):
+    """The buffer, emptied before, gets EVENT of kvm where CONDITION holds."""
+    write(f"{TRACING}/trace", "")
+    write(f"{KVM}/{event}/filter", condition)
+    write(f"{KVM}/{event}/enable", "1")
+    try:
+        yield
+    finally:
+        write(f"{KVM}/{event}/enable", "0")
+        write(f"{KVM}/{event}/filter", "0")
+
+
+@contextlib.contextmanager
+def triggers(wanted):
+    """Installs triggers, [(event, trigger)]."""
+    installed = []
+    try:
+        for event, trigger in wanted:
+            write(f"{KVM}/{event}/trigger", trigger, "a")  # "w" would remove the others
+            installed.append((event, trigger))
+        yield
+    finally:
+        for event, trigger in reversed(installed):
+            write(f"{KVM}/{event}/trigger", "!" + trigger, "a")
+
+
+def histogram(event):
+    """What a hist trigger has counted: [[keys], count], most first."""
+    counts = []
+    for line in read(f"{KVM}/{event}/hist").splitlines():
+        found = re.match(r"\{\s*(.*?)\s*\}\s*hitcount:\s*(\d+)", line)
+        if found:
+            keys = [int(k.split(":")[1], 0) for k in found.group(1).split(",")]
+            counts.append([keys, int(found.group(2))])
+    return sorted(counts, key=lambda c: -c[1])
