@@ -85,6 +85,17 @@ static void plug(struct vmem *v, struct vmem_verdict *verdict)
 		be_busy(verdict, VMEM_BUSY_CLEAR);
 }
 
+/* What the guest is to unplug next, as Linux goes: from the highest block down, here below END. */
+static void expect_unplug(struct vmem *v, uint32_t end, uint64_t bytes)
+{
+	uint64_t plugged = plugged_bytes(v), requested = v->sizes.requested_bytes;
+
+	if (plugged <= requested)
+		return;
+	bytes = min_u64(min_u64(bytes, HUGE_AT_ONCE_BYTES), plugged - requested);
+	elastic_expect_unplug(v->env.elastic, end, (uint32_t)(bytes / v->sizes.block_bytes));
+}
+
 /*
  * Closing comes first: from there on no access of ours reaches the blocks, which also tells whether
  * the response would have to go into one of them. False: it would; nothing has happened then.
@@ -103,6 +114,8 @@ static bool unplug(struct vmem *v, const struct chain *c, struct vmem_verdict *v
 		be_busy(verdict, VMEM_BUSY_DISCARD);
 	else if (all)
 		restart_usable(v);
+	else
+		expect_unplug(v, first, nr * v->sizes.block_bytes);
 	return true;
 }
 
@@ -329,6 +342,7 @@ static void set_requested(struct vmem *v, uint64_t bytes)
 
 	v->sizes.requested_bytes = bytes;
 	v->sizes.usable_bytes = max_u64(v->sizes.usable_bytes, usable);
+	expect_unplug(v, v->env.elastic->blocks.nr, HUGE_AT_ONCE_BYTES);
 	interrupt_config(v);
 }
 

@@ -179,10 +179,27 @@ Test(huge, a_region_at_rest_is_not_looked_through)
 	stop();
 }
 
+Test(huge, auto_takes_nearly_empty_units_before_the_guest_writes_them)
+{
+	start(HUGE_AUTO);
+	fill(&ram, 3, 512 - ENOUGH);
+	fill(&ram, 4, 512 - ENOUGH + 1);
+	fill(&ram, 5, 512);
+	huge_forbid(&huge, 6 * UNIT, UNIT, true);
+	huge_expected(&huge, UNIT, 6 * UNIT);
+	cr_assert_eq(mapped_huge("test-huge"), 3 * UNIT);
+	cr_assert_eq(huge_bytes(&huge), 3 * UNIT);
+	cr_assert_eq(resident(&ram), 3 * UNIT + (512 - ENOUGH + 1 + 512) * PAGE);
+	cr_assert(still_filled(&ram, 2, 0) && still_filled(&ram, 3, 512 - ENOUGH));
+	cr_assert(still_filled(&ram, 4, 512 - ENOUGH + 1) && still_filled(&ram, 5, 512));
+	stop();
+}
+
 Test(huge, never_is_never_whoever_allows_it)
 {
 	start(HUGE_NEVER);
 	huge_given(&huge, 0, NR_UNITS * UNIT);
+	huge_expected(&huge, 0, NR_UNITS * UNIT);
 	cr_assert_eq(resident(&ram), 0);
 	cr_assert_eq(ram_allow_huge(&ram, 0, ram.bytes, true), 0);
 	cr_assert_eq(ram_remap(&ram, 2 * UNIT, 2 * UNIT, true), 0);
@@ -358,6 +375,48 @@ Test(elastic_huge, auto_keeps_to_plugged_blocks)
 	cr_assert_eq(mapped_huge("test-elastic"), UNIT);
 	cr_assert_eq(resident(&elastic.ram), UNIT + 3 * ENOUGH * PAGE);
 	elastic_reopen(&elastic, 3, 1);
+	stop_elastic();
+}
+
+Test(elastic_huge, what_a_clearing_guest_will_unplug_is_made_but_for_one_block)
+{
+	start_elastic(HUGE_AUTO, true);
+	cr_assert_eq(elastic_plug(&elastic, 0, NR_UNITS), 0);
+	elastic_expect_unplug(&elastic, NR_UNITS, 4);
+	cr_assert_eq(resident(&elastic.ram), 0, "nothing is known of the guest");
+	unplug(7, 1);
+	elastic_expect_unplug(&elastic, 7, 4);
+	cr_assert_eq(resident(&elastic.ram), 0, "it unplugs what it did not write");
+
+	fill(&elastic.ram, 6, 512);
+	unplug(6, 1);
+	elastic_expect_unplug(&elastic, NR_UNITS, 4); /* from 5 down to 2 */
+	cr_assert_eq(mapped_huge("test-elastic"), 3 * UNIT);
+	cr_assert_eq(resident(&elastic.ram), 3 * UNIT);
+	cr_assert(still_filled(&elastic.ram, 3, 0));
+
+	fill(&elastic.ram, 2, 512);
+	unplug(2, 4);
+	elastic_expect_unplug(&elastic, 2, 4);
+	cr_assert_eq(mapped_huge("test-elastic"), UNIT, "as much as there is");
+	unplug(0, 2); /* block 0 is as it was */
+	cr_assert_eq(elastic_plug(&elastic, 0, NR_UNITS), 0);
+	elastic_expect_unplug(&elastic, NR_UNITS, 4);
+	cr_assert_eq(resident(&elastic.ram), 0, "the guest writes them no longer");
+	stop_elastic();
+}
+
+Test(elastic_huge, another_kernel_has_to_show_first_that_it_clears)
+{
+	start_elastic(HUGE_AUTO, false);
+	cr_assert_eq(elastic_plug(&elastic, 0, NR_UNITS), 0);
+	for (uint32_t unit = 0; unit < NR_UNITS; unit++)
+		fill(&elastic.ram, unit, 512);
+	unplug(7, 1);
+	cr_assert_eq(elastic_reset(&elastic), 0);
+	cr_assert_eq(elastic_plug(&elastic, 0, NR_UNITS), 0);
+	elastic_expect_unplug(&elastic, NR_UNITS, 4);
+	cr_assert_eq(resident(&elastic.ram), 0);
 	stop_elastic();
 }
 

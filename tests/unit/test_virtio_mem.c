@@ -489,6 +489,29 @@ Test(virtio_mem, unplug_gives_the_memory_back_to_the_host)
 	cr_expect_eq(vmem_rig_resident(&rig), 0);
 }
 
+Test(virtio_mem, what_a_guest_clears_to_unplug_it_is_made_huge_first)
+{
+	if (rig.mem.elastic.huge.mode == HUGE_NEVER)
+		cr_skip_test("this kernel has no MADV_COLLAPSE");
+	cr_assert_eq(vmem_rig_plug(&rig, 0, 32), ACK);
+	cr_assert_eq(vmem_request(rig.v, 26 * VMEM_BLOCK), 0);
+	cr_expect_eq(vmem_rig_resident(&rig), 0, "it has cleared nothing yet");
+	for (uint32_t i = 28; i < 32; i++)
+		vmem_rig_fill(&rig, i, i);
+	/* Left are 27 and 26, and the lowest is left out. */
+	cr_assert_eq(vmem_rig_unplug(&rig, 28, 4), ACK);
+	if (rig.mem.elastic.huge.told)
+		cr_skip_test("this host has no huge page free");
+	cr_expect_eq(vmem_rig_mincore(&rig, 27, 1), VMEM_BLOCK);
+	cr_expect_eq(vmem_rig_resident(&rig), VMEM_BLOCK);
+	cr_assert_eq(vmem_request(rig.v, 20 * VMEM_BLOCK), 0);
+	cr_expect_eq(vmem_rig_mincore(&rig, 21, 7), 7 * VMEM_BLOCK);
+	cr_expect_eq(vmem_rig_resident(&rig), 7 * VMEM_BLOCK);
+	cr_assert_eq(vmem_request(rig.v, 64 * MiB), 0);
+	cr_assert_eq(vmem_rig_unplug(&rig, 21, 7), ACK);
+	cr_expect_eq(vmem_rig_resident(&rig), 0, "it is to unplug nothing more");
+}
+
 Test(virtio_mem, requests_leave_other_plugged_blocks_alone)
 {
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 4), ACK);

@@ -166,8 +166,25 @@ static int undo_arm(struct elastic *e, uint32_t first, uint32_t nr)
 	return 0;
 }
 
+void elastic_expect_unplug(struct elastic *e, uint32_t end, uint32_t nr)
+{
+	uint32_t first;
+
+	if (!e->filled)
+		return;
+	while (end && blocks_state(&e->blocks, end - 1) != BLOCK_PLUGGED)
+		end--;
+	first = end;
+	while (first && end - first < nr && blocks_state(&e->blocks, first - 1) == BLOCK_PLUGGED)
+		first--;
+	/* The lowest one stays as it is: it will tell whether the guest still writes them. */
+	if (end - first > 1)
+		huge_expected(&e->huge, offset_of(e, first + 1), offset_of(e, end - first - 1));
+}
+
 int elastic_give_back(struct elastic *e, uint32_t first, uint32_t nr)
 {
+	bool filled = ram_next_hole(&e->ram, offset_of(e, first)) >= offset_of(e, first + nr);
 	/* Armed before discarded, so that no access in between is left unseen. */
 	int r = for_runs(e, first, nr, BLOCK_CLOSING, arm);
 
@@ -179,6 +196,7 @@ int elastic_give_back(struct elastic *e, uint32_t first, uint32_t nr)
 		return r;
 	}
 	(void)for_runs(e, first, nr, BLOCK_CLOSING, book_unplugged);
+	e->filled = filled;
 	if (e->guarded)
 		note_idle_slots(e, first, nr);
 	return 0;
@@ -190,6 +208,7 @@ int elastic_reset(struct elastic *e)
 
 	elastic_close(e, 0, e->blocks.nr);
 	r = elastic_give_back(e, 0, e->blocks.nr);
+	e->filled = false; /* another kernel may come */
 	/* Blocks never plugged may hold what a guest wrote there unlawfully. */
 	return r ? r : discard(e, 0, e->blocks.nr);
 }

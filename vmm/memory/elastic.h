@@ -38,6 +38,7 @@ struct elastic {
 	struct huge huge;
 	struct guard *guard;
 	struct guard_region *guarded; /* NULL: unguarded */
+	bool filled;		      /* the blocks given back last were, to the last page */
 	struct slots slots;
 	struct elastic_counters {
 		uint64_t discards, discarded_bytes, discard_ns; /* calls, bytes, time in them */
@@ -64,6 +65,12 @@ int must_check elastic_plug(struct elastic *e, uint32_t first, uint32_t nr);
 void elastic_close(struct elastic *e, uint32_t first, uint32_t nr);
 /* ... and go to the host, or, on error, are plugged again; what was discarded by then is lost. */
 int must_check elastic_give_back(struct elastic *e, uint32_t first, uint32_t nr);
+/*
+ * The guest is likely to give back the next plugged blocks below END, up to NR of them. One that
+ * clears memory when it allocates it, as stock kernels do (init_on_alloc), writes them for that: as
+ * long as those given back last were full, all but the lowest are made huge (huge_expected()).
+ */
+void elastic_expect_unplug(struct elastic *e, uint32_t end, uint32_t nr);
 /* Instead: closing blocks become plugged again. */
 void elastic_reopen(struct elastic *e, uint32_t first, uint32_t nr);
 /*

@@ -14,6 +14,8 @@
  * the unit that the guest did not ask for. Linux fills what it has begun, so little is lost.
  */
 #define PRESENT_MIN 448
+/* And at most so many where the guest is about to write them all: few are copied. */
+#define EMPTY_MAX (512 - PRESENT_MIN)
 /* A call waits for every CPU, 0 to 5 ms, and then takes 0.2 to 3 ms for each unit. */
 #define RUN_UNITS 4
 /* Of units that need nothing, in one step. */
@@ -97,20 +99,39 @@ static int make(struct huge *h, uint32_t first, uint32_t nr)
 	return r;
 }
 
-void huge_given(struct huge *h, uint64_t offset, uint64_t bytes)
+/* Those of the range that FIT. */
+static void make_all(struct huge *h, uint64_t offset, uint64_t bytes,
+		     bool (*fit)(const struct huge *, uint32_t))
 {
 	uint32_t at, end, run;
 
-	h->changed = true;
-	if (h->mode != HUGE_ALWAYS)
-		return;
 	units_of(h, offset, bytes, &at, &end);
 	for (; at < end; at += run ? run : 1) {
-		for (run = 0; at + run < end && may_be_made(h, at + run); run++)
+		for (run = 0; at + run < end && fit(h, at + run); run++)
 			;
 		if (run && make(h, at, run) == -ENOMEM)
 			return; /* each further try would take the kernel long */
 	}
+}
+
+void huge_given(struct huge *h, uint64_t offset, uint64_t bytes)
+{
+	h->changed = true;
+	if (h->mode == HUGE_ALWAYS)
+		make_all(h, offset, bytes, may_be_made);
+}
+
+static bool nearly_empty(const struct huge *h, uint32_t unit)
+{
+	int nr = may_be_made(h, unit) ? ram_nr_present(h->ram, unit * UNIT_BYTES) : -1;
+
+	return nr >= 0 && nr <= EMPTY_MAX;
+}
+
+void huge_expected(struct huge *h, uint64_t offset, uint64_t bytes)
+{
+	if (h->mode == HUGE_AUTO)
+		make_all(h, offset, bytes, nearly_empty);
 }
 
 void huge_discarded(struct huge *h, uint64_t offset, uint64_t bytes)

@@ -3,8 +3,9 @@
  * huge.h - which units of 2 MiB of a region are backed by one huge page, and which should be.
  * A huge page is taken and given back 10 to 70 times cheaper than 512 small ones. It is made
  * (ram_collapse()) when memory is given to the guest (always), or later by a scan, from units that
- * are nearly full (auto). Never made: where memory is not the guest's, where someone forbids it,
- * and where the guard watches (the kernel refuses).
+ * are nearly full, and from empty ones that the guest is about to fill (auto). Never made: where
+ * memory is not the guest's, where someone forbids it, and where the guard watches (the kernel
+ * refuses).
  * Owner: elastic for its region, the machine for boot memory. Thread: the loop.
  */
 #ifndef EBB_MEMORY_HUGE_H
@@ -14,7 +15,7 @@
 #include "vmm/memory/ram.h"
 
 enum huge_mode {
-	HUGE_AUTO,   /* where at most an eighth more memory comes with it */
+	HUGE_AUTO,   /* where at most an eighth more memory comes with it, or will anyway */
 	HUGE_ALWAYS, /* all memory of the guest, there from the start */
 	HUGE_NEVER,  /* nowhere, not even by the kernel itself */
 };
@@ -54,6 +55,9 @@ void huge_destroy(struct huge *h);
 /* The range was given to the guest: in mode always it is backed now. Small pages come where the
  * host has no huge ones. Whole units; none of it may be in use by another thread of ours. */
 void huge_given(struct huge *h, uint64_t offset, uint64_t bytes);
+/* The guest will write all of the range soon: mode auto backs what of it is nearly empty, so that
+ * the guest takes it in units and not page by page. Whole units. */
+void huge_expected(struct huge *h, uint64_t offset, uint64_t bytes);
 /* The range, or part of it, was discarded: units that it touches are not known to be huge. */
 void huge_discarded(struct huge *h, uint64_t offset, uint64_t bytes);
 /*

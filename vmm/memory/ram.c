@@ -181,6 +181,13 @@ uint64_t ram_next_data(const struct ram *ram, uint64_t offset)
 	return data < 0 ? ram->bytes : (uint64_t)data;
 }
 
+uint64_t ram_next_hole(const struct ram *ram, uint64_t offset)
+{
+	off_t hole = lseek(ram->fd, (off_t)offset, SEEK_HOLE);
+
+	return hole < 0 ? offset : (uint64_t)hole;
+}
+
 int ram_remap(struct ram *ram, uint64_t offset, uint64_t bytes, bool allow_huge)
 {
 	void *host = at_offset(ram, offset, bytes);

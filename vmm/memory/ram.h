@@ -49,6 +49,8 @@ int ram_collapse(struct ram *ram, uint64_t offset, uint64_t bytes);
 int must_check ram_nr_present(const struct ram *ram, uint64_t offset);
 /* Where memory lies at OFFSET or next after it; the region's size when nowhere. */
 uint64_t ram_next_data(const struct ram *ram, uint64_t offset);
+/* Where memory that begins at OFFSET ends; OFFSET when none begins there. */
+uint64_t ram_next_hole(const struct ram *ram, uint64_t offset);
 /*
  * Maps the range anew: page tables, userfaultfd registration and everything else about the old
  * mapping is gone, the content stays. Huge pages are allowed as ALLOW_HUGE says. For ranges of
