@@ -15,10 +15,13 @@
 #define BLOCKS_MAX (UINT32_C(1) << 24) /* one byte of state each */
 /* One KVM memory slot holds less than 2^31 pages. */
 #define SLOT_BYTES_END (8 * KiB * GiB)
+#define NO_UUID "00000000-0000-0000-0000-000000000000"
+_Static_assert(sizeof(NO_UUID) == CONFIG_UUID_CHARS + 1, "8-4-4-4-12 hex digits");
 
 void config_init(struct config *cfg)
 {
-	*cfg = (struct config){ .boot_bytes = 512 * MiB, .nr_cpus = 1, .cmdline = "" };
+	*cfg = (struct config){ .boot_bytes = 512 * MiB, .nr_cpus = 1, .cmdline = "",
+				.uuid = NO_UUID };
 }
 
 static int parse_size(const char *option, const char *text, uint64_t *bytes)
@@ -185,6 +188,21 @@ static int set_huge(void *target, const char *value)
 	return 0;
 }
 
+static int set_uuid(void *target, const char *value)
+{
+	char *uuid = ((struct config *)target)->uuid;
+	bool good = strlen(value) == CONFIG_UUID_CHARS;
+
+	for (size_t i = 0; i < CONFIG_UUID_CHARS && good; i++)
+		good = NO_UUID[i] == '-' ? value[i] == '-' : isxdigit((unsigned char)value[i]);
+	if (!good)
+		return fail_usage("--uuid: '%s' is no UUID, such as "
+				  "123e4567-e89b-12d3-a456-426614174000 (uuidgen makes one)", value);
+	for (size_t i = 0; i < CONFIG_UUID_CHARS; i++)
+		uuid[i] = (char)tolower((unsigned char)value[i]);
+	return 0;
+}
+
 static int set_kvm(void *target, const char *value)
 {
 	((struct config *)target)->kvm_path = value;
@@ -297,6 +315,7 @@ const struct option_row config_options[] = {
 	  "(default; once the guest uses nearly all of a 2 MiB page) or never",
 	  set_huge },
 	{ "name", 'n', "NAME", "name of the VM for the other verbs (default vm-PID)", set_name },
+	{ "uuid", 0, "UUID", "identity of the VM for its managers (default all zeros)", set_uuid },
 	{ "qmp", 0, "PATH|fd:N",
 	  "control socket (default by name, in the runtime folder); fd:N is an open\n"
 	  "descriptor, a listening or a connected socket",

@@ -11,6 +11,7 @@
 
 #define CONFIG_MAX_ELASTIC 8
 #define CONFIG_MAX_CPUS 64
+#define CONFIG_UUID_CHARS 36
 
 /* One virtio-mem device. */
 struct config_elastic {
@@ -28,6 +29,7 @@ const char *config_violation_name(enum config_violation violation);
 
 struct config {
 	char name[VM_NAME_MAX + 1];
+	char uuid[CONFIG_UUID_CHARS + 1]; /* lower case; zeros when none was given */
 	const char *kernel, *initrd, *cmdline;
 	const char *qmp_path; /* NULL: by the VM's name; "fd:N": inherited */
 	const char *kvm_path, *uffd_path; /* NULL: the device's own; "fd:N": inherited */

@@ -20,7 +20,8 @@
  */
 #define LENIENT_NS NS_PER_S
 
-static const char unguarded[] = "memory that was given back can't be guarded any more";
+#define UNGUARDED "memory that was given back can't be guarded any more"
+static const char unguarded[] = UNGUARDED;
 
 /* --- trouble ----------------------------------------------------------------------------------- */
 
@@ -236,7 +237,7 @@ void guarding_set_policy(struct machine *m, enum config_violation policy)
 
 const char *guarding_forbids(const struct machine *m)
 {
-	return m->guarding.broken ? unguarded : NULL;
+	return m->guarding.broken ? UNGUARDED "; quit is left" : NULL;
 }
 
 void guarding_resumed(struct machine *m)

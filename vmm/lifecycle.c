@@ -55,6 +55,45 @@ static void on_signal(void *ctx, uint32_t events)
 	machine_end(m, 128 + signo, false, "host-signal");
 }
 
+/* The machine stops where it is: memory and registers stay for whoever looks. */
+static void hold(struct machine *m, enum machine_state state)
+{
+	bool running = m->state == MACHINE_RUNNING;
+
+	if (running)
+		(void)vcpus_pause(m->vcpus);
+	m->state = state;
+	service_status(m);
+	if (running)
+		qmp_event(m->qmp, "STOP", NULL);
+}
+
+static void guest_ended(struct machine *m, int code, const char *reason)
+{
+	if (!m->actions.power_off_pauses) {
+		machine_end(m, code, true, reason);
+		return;
+	}
+	commands_event_cause(m, "SHUTDOWN", true, reason);
+	hold(m, MACHINE_SHUTDOWN);
+}
+
+static void crashed(struct machine *m)
+{
+	bool pauses = m->actions.crash_pauses;
+
+	log_error("the guest crashed: %s", m->crash_text);
+	if (m->guest_crashed)
+		commands_panicked(m, pauses ? "pause" : "poweroff");
+	if (pauses) {
+		log_warn("the VM is paused (set-action); system_reset or quit is left");
+		hold(m, m->guest_crashed ? MACHINE_PANICKED : MACHINE_INTERNAL_ERROR);
+		return;
+	}
+	m->state = m->guest_crashed ? MACHINE_PANICKED : MACHINE_INTERNAL_ERROR;
+	machine_end(m, EXIT_CRASH, true, "guest-panic");
+}
+
 static void on_request(void *ctx, uint32_t events)
 {
 	struct machine *m = ctx;
@@ -66,11 +105,11 @@ static void on_request(void *ctx, uint32_t events)
 	m->request = REQUEST_NONE;
 	switch (what) {
 	case REQUEST_POWER_OFF:
-		machine_end(m, EXIT_POWER_OFF, true, "guest-shutdown");
+		guest_ended(m, EXIT_POWER_OFF, "guest-shutdown");
 		break;
 	case REQUEST_RESET:
-		if (m->cfg->no_reboot)
-			machine_end(m, EXIT_NO_REBOOT, true, "guest-reset");
+		if (m->actions.reboot_ends)
+			guest_ended(m, EXIT_NO_REBOOT, "guest-reset");
 		else
 			machine_reset(m, true);
 		break;
@@ -78,9 +117,7 @@ static void on_request(void *ctx, uint32_t events)
 		machine_end(m, m->debug_exit_code, true, "guest-shutdown");
 		break;
 	case REQUEST_CRASH:
-		log_error("the guest crashed: %s", m->crash_text);
-		m->state = MACHINE_INTERNAL_ERROR;
-		machine_end(m, EXIT_CRASH, true, "guest-panic");
+		crashed(m);
 		break;
 	case REQUEST_NONE:
 		break;
@@ -99,6 +136,7 @@ void lifecycle_vcpu_ended(void *ctx, enum vcpu_end end, const char *text)
 		request(m, REQUEST_POWER_OFF);
 	} else {
 		m->crash_text = text;
+		m->guest_crashed = end == VCPU_TRIPLE_FAULT;
 		request(m, REQUEST_CRASH);
 	}
 	loop_unlock(m->loop);
@@ -133,6 +171,7 @@ const char *machine_state_name(enum machine_state state)
 	static const char *const name[] = {
 		[MACHINE_PRELAUNCH] = "prelaunch",   [MACHINE_RUNNING] = "running",
 		[MACHINE_PAUSED] = "paused",	     [MACHINE_SHUTDOWN] = "shutdown",
+		[MACHINE_PANICKED] = "guest-panicked",
 		[MACHINE_INTERNAL_ERROR] = "internal-error",
 	};
 
@@ -141,6 +180,7 @@ const char *machine_state_name(enum machine_state state)
 
 void machine_pause(struct machine *m)
 {
+	dump_stay_paused(m);
 	if (m->state != MACHINE_RUNNING)
 		return;
 	if (!vcpus_pause(m->vcpus))
@@ -151,11 +191,31 @@ void machine_pause(struct machine *m)
 	qmp_event(m->qmp, "STOP", NULL);
 }
 
+const char *machine_forbids(const struct machine *m)
+{
+	const char *why = guarding_forbids(m);
+
+	if (why)
+		return why;
+	if (dump_is_active(&m->dump))
+		return "a dump is being written; query-dump tells how far it is";
+	switch (m->state) {
+	case MACHINE_SHUTDOWN:
+		return "the guest has powered off; system_reset boots it again";
+	case MACHINE_PANICKED:
+		return "the guest has crashed; system_reset boots it again";
+	case MACHINE_INTERNAL_ERROR:
+		return "KVM can't carry on with it; system_reset boots it again";
+	default:
+		return NULL;
+	}
+}
+
 int machine_resume(struct machine *m)
 {
-	if (m->state != MACHINE_PRELAUNCH && m->state != MACHINE_PAUSED)
+	if (m->state == MACHINE_RUNNING)
 		return 0;
-	if (guarding_forbids(m))
+	if (machine_forbids(m))
 		return -EPERM;
 	guarding_resumed(m);
 	m->state = MACHINE_RUNNING;
@@ -173,8 +233,9 @@ void machine_power_button(struct machine *m)
 
 void machine_reset(struct machine *m, bool guest)
 {
-	if (m->state == MACHINE_SHUTDOWN || m->state == MACHINE_INTERNAL_ERROR)
+	if (m->ending)
 		return;
+	dump_abort(m, "the machine was reset meanwhile");
 	if (machine_reboot(m)) {
 		log_error("reset failed; the VM ends");
 		m->state = MACHINE_INTERNAL_ERROR;
@@ -184,13 +245,17 @@ void machine_reset(struct machine *m, bool guest)
 	commands_event_cause(m, "RESET", guest, guest ? "guest-reset" : "host-qmp-system-reset");
 	if (m->state == MACHINE_RUNNING)
 		vcpus_resume(m->vcpus);
+	else if (m->state != MACHINE_PAUSED)
+		m->state = MACHINE_PRELAUNCH;
+	service_status(m);
 }
 
 void machine_end(struct machine *m, int code, bool guest, const char *reason)
 {
-	if (m->state == MACHINE_SHUTDOWN)
+	if (m->ending)
 		return;
-	if (m->state != MACHINE_INTERNAL_ERROR)
+	m->ending = true;
+	if (m->state != MACHINE_INTERNAL_ERROR && m->state != MACHINE_PANICKED)
 		m->state = MACHINE_SHUTDOWN;
 	m->exit_code = code;
 	service_status(m);

@@ -332,6 +332,7 @@ static void unboot(struct machine *m)
 	vcpus_free(m->vcpus);
 	m->vcpus = NULL;
 	m->crash_text = NULL;
+	m->guest_crashed = false;
 	vm_destroy(&m->vm);
 	for (unsigned int i = 0; i < m->nr_elastic; i++)
 		elastic_disconnect(&m->elastic[i].elastic);
@@ -342,6 +343,7 @@ static void unboot(struct machine *m)
 static void init(struct machine *m, const struct config *cfg)
 {
 	m->cfg = cfg;
+	m->actions.reboot_ends = cfg->no_reboot;
 	m->guarding.news_fd = -1;
 	m->serial_irq_fd = m->power_irq_fd = m->signal_fd = m->request_fd = -1;
 	for (unsigned int i = 0; i < PLATFORM_MAX_VIRTIO; i++) {
@@ -402,6 +404,7 @@ void machine_free(struct machine *m)
 		return;
 	if (m->loop) {
 		loop_lock(m->loop);
+		dump_abort(m, "the VM has ended");
 		unboot(m);
 		console_free(m->console);
 		qmp_server_free(m->qmp);

@@ -19,6 +19,7 @@
 #include "vmm/config.h"
 #include "vmm/console.h"
 #include "vmm/control/qmp_server.h"
+#include "vmm/dump.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/guarding.h"
 #include "vmm/huging.h"
@@ -38,9 +39,12 @@ enum machine_state {
 	MACHINE_PRELAUNCH, /* built, never ran */
 	MACHINE_RUNNING,
 	MACHINE_PAUSED,
-	MACHINE_SHUTDOWN, /* on its way out */
-	MACHINE_INTERNAL_ERROR,
+	MACHINE_SHUTDOWN, /* the guest has powered off, or the process is on its way out */
+	MACHINE_PANICKED, /* the guest has crashed */
+	MACHINE_INTERNAL_ERROR, /* the host or KVM could not go on */
 };
+/* Their names, as an enum of qmp_args.h. */
+#define MACHINE_STATES "prelaunch|running|paused|shutdown|guest-panicked|internal-error"
 
 /* What a vCPU thread asks the loop to do; the first one counts. */
 enum machine_request {
@@ -49,6 +53,13 @@ enum machine_request {
 	REQUEST_RESET,
 	REQUEST_DEBUG_EXIT,
 	REQUEST_CRASH,
+};
+
+/* What follows when the guest does something; false is the default. */
+struct machine_actions {
+	bool reboot_ends;      /* as with --no-reboot; else it boots again */
+	bool power_off_pauses; /* kept for a look or a reset; else the process ends */
+	bool crash_pauses;     /* the same */
 };
 
 /* One virtio-mmio device with its eventfds. */
@@ -98,6 +109,10 @@ struct machine {
 	uint64_t nr_boots;
 
 	enum machine_state state;
+	struct machine_actions actions;
+	struct dump dump;
+	struct qmp_session *dump_client; /* waits for its end; NULL: nobody does */
+	bool ending;
 	int exit_code;
 	int signal_fd;
 	bool asked_to_end; /* one SIGTERM was answered with the power button */
@@ -105,6 +120,7 @@ struct machine {
 	enum machine_request request;
 	uint8_t debug_exit_code;
 	const char *crash_text; /* lives as long as `vcpus` */
+	bool guest_crashed;	/* not the host or KVM */
 	int request_fd;
 };
 
@@ -119,14 +135,17 @@ int must_check machine_boot(struct machine *m);
 /* Takes the VM down, gives boot and elastic memory back, resets the devices, boots again. */
 int must_check machine_reboot(struct machine *m);
 
-/* Control; no effect when the machine is there already. */
+/* Control; no effect when the machine is there already. Paused during a dump it stays so after. */
 void machine_pause(struct machine *m);
-/* -EPERM: guarding_forbids() it. */
+/* -EPERM: machine_forbids() it. */
 int must_check machine_resume(struct machine *m);
+/* Why the VM can't run, and the way out; NULL: it can. */
+const char *machine_forbids(const struct machine *m);
 void machine_power_button(struct machine *m);
 /*
  * A new VM in this process: boot memory given back, kernel loaded again, devices reset, elastic
- * memory unplugged with its targets kept. GUEST says who asked. On failure the machine ends.
+ * memory unplugged with its targets kept. GUEST says who asked. On failure the machine ends. A
+ * machine that could not run is in prelaunch then. A dump under way fails.
  */
 void machine_reset(struct machine *m, bool guest);
 /* Leaves machine_run() with CODE. REASON as in QMP's ShutdownCause. */

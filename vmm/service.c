@@ -57,7 +57,7 @@ void service_ready(struct machine *m)
 
 void service_status(const struct machine *m)
 {
-	if (m->state == MACHINE_SHUTDOWN || m->state == MACHINE_INTERNAL_ERROR)
+	if (m->ending)
 		notify("STOPPING=1\nSTATUS=%s", machine_state_name(m->state));
 	else
 		notify("STATUS=%s", machine_state_name(m->state));

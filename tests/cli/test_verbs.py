@@ -20,8 +20,8 @@ VM_VERBS = ("stat", "resize", "guard", "pause", "resume", "reset", "powerdown", 
 VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
     "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
-            "name", "qmp", "console", "background", "paused", "no-reboot", "debug-exit", "loglevel",
-            "log-file", "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),
+            "name", "uuid", "qmp", "console", "background", "paused", "no-reboot", "debug-exit",
+            "loglevel", "log-file", "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),
     "list": (), "stat": ("json", "watch"), "resize": ("wait", "timeout", "device", "cancel"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),

@@ -82,6 +82,55 @@ static int run_count(void *ctx, struct json_object *args, struct json_object **r
 	return 0;
 }
 
+static int run_later(void *ctx, struct json_object *args, struct json_object **ret,
+		     struct qmp_error *err)
+{
+	struct qmp_rig *rig = ctx;
+
+	(void)args, (void)ret, (void)err;
+	if (rig->later)
+		return -EBUSY;
+	rig->later = qmp_defer(rig->server);
+	return QMP_DEFERRED;
+}
+
+static int run_finish(void *ctx, struct json_object *args, struct json_object **ret,
+		      struct qmp_error *err)
+{
+	struct qmp_rig *rig = ctx;
+	struct qmp_session *later = rig->later;
+
+	(void)ret, (void)err;
+	rig->later = NULL;
+	if (!later)
+		return -ENOENT;
+	if (qmp_arg_bool(args, "fail", false)) {
+		struct qmp_error why = { 0 };
+
+		qmp_reply(later, qmp_fail(&why, QMP_GENERIC_ERROR, "it came to nothing"), NULL,
+			  &why);
+	} else {
+		qmp_reply(later, 0, json_object_new_string("done"), NULL);
+	}
+	return 0;
+}
+
+static int run_read_fd(void *ctx, struct json_object *args, struct json_object **ret,
+		       struct qmp_error *err)
+{
+	struct qmp_rig *rig = ctx;
+	int fd = qmp_take_fd(rig->server, qmp_arg_str(args, "fdname", ""), err);
+	char text[64];
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = read(fd, text, sizeof(text));
+	close(fd);
+	*ret = json_object_new_string_len(text, n > 0 ? (int)n : 0);
+	return 0;
+}
+
 static int run_quit(void *ctx, struct json_object *args, struct json_object **ret,
 		    struct qmp_error *err)
 {
@@ -92,16 +141,26 @@ static int run_quit(void *ctx, struct json_object *args, struct json_object **re
 	return 0;
 }
 
-static const struct qmp_command table[] = {
-	{ "echo", "value:any", "Returns its arguments.", run_echo },
-	{ "take", "size:u(1..1000) step?:i(-5..5) mode?:on|off list?:[s] flag?:b", "Returns them.",
-	  run_echo },
-	{ "big", "bytes:u", "Returns a long string.", run_big },
-	{ "fail", "kind:GenericError|DeviceNotFound|DeviceNotActive|errno", "Fails.", run_fail },
-	{ "raise", "name:s count:u key?:s limited?:b", "Raises events.", run_raise },
-	{ "count", NULL, "Counts.", run_count },
-	{ "quit", NULL, "Ends the loop.", run_quit },
+static const struct qmp_command commands[] = {
+	{ "echo", "value:any", "{value:any}", "Returns its arguments.", run_echo },
+	{ "take", "size:u(1..1000) step?:i(-5..5) mode?:on|off list?:[s] flag?:b",
+	  "{size:u step?:i mode?:on|off list?:[s] flag?:b}", "Returns them.", run_echo },
+	{ "big", "bytes:u", "s", "Returns a long string.", run_big },
+	{ "fail", "kind:GenericError|DeviceNotFound|DeviceNotActive|errno", NULL, "Fails.",
+	  run_fail },
+	{ "raise", "name:s count:u key?:s limited?:b", NULL, "Raises events.", run_raise },
+	{ "count", NULL, "i", "Counts.", run_count },
+	{ "later", NULL, "s", "Is answered when `finish` runs.", run_later },
+	{ "finish", "fail?:b", NULL, "Answers `later`.", run_finish },
+	{ "read-fd", "fdname:s", "s", "Reads from a descriptor, takes and closes it.",
+	  run_read_fd },
+	{ "quit", NULL, NULL, "Ends the loop.", run_quit },
 };
+
+static const struct qmp_event_type event_types[] = { { "RAISED", "n:u" }, { "EMPTY", NULL } };
+
+static const struct qmp_table table = { commands, ARRAY_SIZE(commands), event_types,
+					ARRAY_SIZE(event_types) };
 
 /* ---- server ---- */
 
@@ -136,8 +195,7 @@ void rig_start(struct qmp_rig *rig)
 	setenv("EBB_RUN_DIR", rig->dir, 1);
 	snprintf(rig->path, sizeof(rig->path), "%s/vm.sock", rig->dir);
 	cr_assert_eq(loop_new(&rig->loop), 0);
-	cr_assert_eq(qmp_server_new(&rig->server, rig->loop, rig->path, table, ARRAY_SIZE(table),
-				    rig), 0);
+	cr_assert_eq(qmp_server_new(&rig->server, rig->loop, rig->path, &table, rig), 0);
 	start_loop(rig);
 }
 
@@ -145,8 +203,7 @@ void rig_start_fd(struct qmp_rig *rig, int fd)
 {
 	*rig = (struct qmp_rig){ 0 };
 	cr_assert_eq(loop_new(&rig->loop), 0);
-	cr_assert_eq(qmp_server_new_fd(&rig->server, rig->loop, fd, table, ARRAY_SIZE(table), rig),
-		     0);
+	cr_assert_eq(qmp_server_new_fd(&rig->server, rig->loop, fd, &table, rig), 0);
 	start_loop(rig);
 }
 
@@ -236,6 +293,27 @@ void wire_send_bytes(struct wire *w, const void *p, size_t bytes)
 		p = (const char *)p + n;
 		bytes -= (size_t)n;
 	}
+}
+
+void wire_send_fds(struct wire *w, const char *text, const int *fds, size_t nr)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(WIRE_MAX_FDS * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)text, strlen(text) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			      .msg_controllen = CMSG_SPACE(nr * sizeof(int)) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	cr_assert_leq(nr, WIRE_MAX_FDS);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(nr * sizeof(int));
+	if (nr)
+		memcpy(CMSG_DATA(c), fds, nr * sizeof(int));
+	cr_assert_eq(sendmsg(w->fd, &msg, MSG_NOSIGNAL), (ssize_t)iov.iov_len, "%s",
+		     strerror(errno));
 }
 
 void wire_send(struct wire *w, const char *text) { wire_send_bytes(w, text, strlen(text)); }

@@ -17,6 +17,9 @@
  *	fail kind:... | errno		fails with that error class, or with no text
  *	raise name:s count:u key?:s limited?:b	raises COUNT events {"n": 1...}
  *	count				returns how often it ran
+ *	later				is answered when `finish` runs
+ *	finish fail?:b			answers `later` with "done", or with an error
+ *	read-fd fdname:s		returns what it reads from a named descriptor, which it takes
  *	quit				stops the loop
  */
 struct qmp_rig {
@@ -25,6 +28,7 @@ struct qmp_rig {
 	pthread_t thread;
 	int stop_fd;
 	int nr_counted;
+	struct qmp_session *later;
 	char dir[64], path[108];
 };
 
@@ -55,6 +59,9 @@ void wire_connect(struct wire *wire, const char *path);
 void wire_adopt(struct wire *wire, int fd);
 void wire_close(struct wire *wire);
 void wire_send(struct wire *wire, const char *text);
+/* In one message with NR descriptors. */
+#define WIRE_MAX_FDS 253 /* the kernel's limit */
+void wire_send_fds(struct wire *wire, const char *text, const int *fds, size_t nr);
 void wire_send_bytes(struct wire *wire, const void *p, size_t bytes);
 /*
  * The next line, parsed; asserts that it comes within 10 s, ends in CRLF and is strict JSON.

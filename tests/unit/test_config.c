@@ -240,3 +240,16 @@ Test(config, bad_names_and_levels_are_refused)
 	REFUSED("'loud'", "--loglevel", "loud");
 	cr_assert_eq(TAKE("-k", "k", "--loglevel", "debug"), 0);
 }
+
+Test(config, uuid_is_zero_unless_a_well_formed_one_is_given)
+{
+	cr_assert_eq(TAKE("-k", "kernel"), 0);
+	cr_expect_str_eq(cfg.uuid, "00000000-0000-0000-0000-000000000000");
+	cr_assert_eq(TAKE("-k", "kernel", "--uuid", "123E4567-e89b-12d3-A456-426614174000"), 0);
+	cr_expect_str_eq(cfg.uuid, "123e4567-e89b-12d3-a456-426614174000");
+	REFUSED("uuidgen", "--uuid", "123e4567-e89b-12d3-a456-42661417400");
+	REFUSED("uuidgen", "--uuid", "123e4567-e89b-12d3-a456-4266141740000");
+	REFUSED("uuidgen", "--uuid", "123e4567e-89b-12d3-a456-426614174000");
+	REFUSED("uuidgen", "--uuid", "123e4567-e89b-12d3-a456-42661417400g");
+	REFUSED("uuidgen", "--uuid", "");
+}

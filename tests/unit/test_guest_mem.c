@@ -223,3 +223,71 @@ Test(guest_mem, boot_memory_needs_no_pins)
 	gm_unpin(&gm, GPA(LOW_BYTES - 8), 8);
 	cr_expect_not(blocks_any_pinned(&blocks, 0, 4));
 }
+
+Test(guest_mem, a_cold_read_brings_no_memory_in_and_obeys_the_blocks)
+{
+	static char buffer[2 * BLOCK];
+	uint64_t resident;
+
+	blocks_set(&blocks, 1, 2, BLOCK_PLUGGED);
+	memset(buffer, 'x', sizeof(buffer));
+	cr_assert_eq(gm_read_cold(&gm, GPA(ELASTIC + BLOCK), buffer, sizeof(buffer)), 0);
+	for (size_t i = 0; i < sizeof(buffer); i++)
+		cr_assert_eq(buffer[i], 0);
+	cr_assert_eq(ram_resident(&elastic, &resident), 0);
+	cr_expect_eq(resident, 0);
+	cr_assert_eq(gm_write(&gm, GPA(ELASTIC + 2 * BLOCK + 5), "here", 4), 0);
+	cr_assert_eq(gm_read_cold(&gm, GPA(ELASTIC + 2 * BLOCK + 4), buffer, 6), 0);
+	cr_expect_eq(memcmp(buffer, "\0here", 6), 0);
+	cr_expect_eq(gm_read_cold(&gm, GPA(ELASTIC + BLOCK - 1), buffer, 2), -EFAULT);
+	cr_expect_eq(gm_read_cold(&gm, GPA(ELASTIC + 3 * BLOCK - 1), buffer, 2), -EFAULT);
+	cr_expect_eq(gm_read_cold(&gm, GPA(HOLE - 1), buffer, 2), -EFAULT);
+	cr_expect_eq(gm_read_cold(&gm, GPA(UINT64_MAX - 1), buffer, 8), -EFAULT);
+}
+
+static void expect_extent(uint64_t at, uint64_t bytes, uint64_t want, bool want_held)
+{
+	bool held;
+
+	cr_expect_eq(gm_extent(&gm, GPA(at), bytes, &held), want, "%#lx", (unsigned long)at);
+	cr_expect_eq(held, want_held, "%#lx", (unsigned long)at);
+}
+
+Test(guest_mem, extents_tell_what_the_host_holds_from_what_it_does_not)
+{
+	expect_extent(0, LOW_BYTES, LOW_BYTES, false);
+	cr_assert_eq(gm_write(&gm, GPA(3 * MiB + 5), "x", 1), 0);
+	expect_extent(0, LOW_BYTES, 3 * MiB, false);
+	expect_extent(MiB, MiB, MiB, false);
+	expect_extent(3 * MiB, MiB, 4096, true);
+	expect_extent(3 * MiB + 8, 16, 16, true);
+	expect_extent(3 * MiB + 4096, MiB - 4096, MiB - 4096, false);
+	/* The region that shows only the second half of its memory. */
+	cr_assert_eq(gm_write(&gm, GPA(SECOND + MiB), "x", 1), 0);
+	expect_extent(SECOND, 2 * MiB, MiB, false);
+	cr_assert_eq(gm_zero(&gm, GPA(SECOND + MiB), MiB), 0);
+	expect_extent(SECOND + MiB, MiB, MiB, true);
+}
+
+Test(guest_mem, runs_of_what_exists_come_in_order)
+{
+	gpa_t base;
+
+	cr_expect_eq(gm_next_run(&gm, GPA(0), &base), LOW_BYTES);
+	cr_expect_eq(base.v, 0);
+	cr_expect_eq(gm_next_run(&gm, GPA(LOW_BYTES - 4096), &base), 4096);
+	cr_expect_eq(base.v, LOW_BYTES - 4096);
+	cr_expect_eq(gm_next_run(&gm, GPA(LOW_BYTES), &base), 2 * MiB);
+	cr_expect_eq(base.v, SECOND);
+	cr_expect_eq(gm_next_run(&gm, GPA(HOLE), &base), 0);
+	blocks_set(&blocks, 1, 1, BLOCK_PLUGGED);
+	blocks_set(&blocks, 3, 1, BLOCK_PLUGGED);
+	cr_expect_eq(gm_next_run(&gm, GPA(HOLE), &base), BLOCK);
+	cr_expect_eq(base.v, ELASTIC + BLOCK);
+	cr_expect_eq(gm_next_run(&gm, GPA(ELASTIC + BLOCK + 4096), &base), BLOCK - 4096);
+	cr_expect_eq(base.v, ELASTIC + BLOCK + 4096);
+	cr_expect_eq(gm_next_run(&gm, GPA(ELASTIC + 2 * BLOCK), &base), BLOCK);
+	cr_expect_eq(base.v, ELASTIC + 3 * BLOCK);
+	cr_expect_eq(gm_next_run(&gm, GPA(ELASTIC + 4 * BLOCK), &base), 0);
+	cr_expect_eq(gm_next_run(&gm, GPA(UINT64_MAX), &base), 0);
+}

@@ -78,6 +78,31 @@ MALFORMED(with_an_open_array, "a:[s")
 MALFORMED(with_range_on_a_string, "a:s(1..2)")
 MALFORMED(with_a_trailing_bar, "a:x|")
 MALFORMED(without_a_name, ":s")
+MALFORMED(with_an_open_object, "a:{b:s")
+MALFORMED(with_a_bad_member, "a:[{b:q}]")
+
+Test(qmp_args, object_with_members_is_checked_member_by_member)
+{
+	static const char schema[] = "name?:s at:{x:u(0..9) y?:[{z:on|off}] } more:{}";
+	const char *rest = schema;
+	struct qmp_arg arg;
+
+	cr_assert(qmp_arg_next(&rest, &arg));
+	cr_assert(qmp_arg_next(&rest, &arg));
+	cr_expect_eq(arg.type_len, strlen("{x:u(0..9) y?:[{z:on|off}] }"));
+	cr_assert(qmp_arg_next(&rest, &arg));
+	cr_expect_eq(strncmp(arg.name, "more", arg.name_len), 0);
+	cr_expect_not(qmp_arg_next(&rest, &arg));
+	accept(schema, "{\"at\":{\"x\":9},\"more\":{}}");
+	accept(schema, "{\"at\":{\"x\":0,\"y\":[{\"z\":\"on\"},{\"z\":\"off\"}]},\"more\":{}}");
+	refuse(schema, "{\"at\":1,\"more\":{}}", "'at' must be an object");
+	refuse(schema, "{\"at\":[],\"more\":{}}", "'at' must be an object");
+	refuse(schema, "{\"at\":{\"x\":10},\"more\":{}}", "0 to 9");
+	refuse(schema, "{\"at\":{},\"more\":{}}", "'x' is missing");
+	refuse(schema, "{\"at\":{\"x\":1,\"w\":1},\"more\":{}}", "'w' is unknown; this command takes x, y");
+	refuse(schema, "{\"at\":{\"x\":1,\"y\":[{\"z\":1}]},\"more\":{}}", "one of on|off");
+	refuse(schema, "{\"at\":{\"x\":1},\"more\":{\"v\":1}}", "'v' is unknown");
+}
 
 Test(qmp_args, missing_argument_is_named)
 {

@@ -237,41 +237,219 @@ Test(qmp_clients, half_closed_client_still_gets_its_replies)
 	wait_for_clients(0);
 }
 
-Test(qmp_clients, descriptors_that_come_along_are_not_kept)
+Test(qmp_clients, of_descriptors_that_come_along_one_is_kept_until_the_client_goes)
 {
 	static const char text[] = "{\"execute\":\"count\"}";
-	static const int amounts[] = { 0, 1, 253 };
+	static const size_t amounts[] = { 0, 1, 253, 253, 0, 2 };
+	int fds[WIRE_MAX_FDS], fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	unsigned int fds_before;
-	struct wire w;
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	bool any = false;
+	struct wire w, other;
 
-	wire_open(&w, rig.path);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = fd;
+	wire_open(&other, rig.path);
 	fds_before = nr_fds();
+	wire_open(&w, rig.path);
 	for (size_t i = 0; i < ARRAY_SIZE(amounts); i++) {
-		union {
-			struct cmsghdr align;
-			char buf[CMSG_SPACE(253 * sizeof(int))];
-		} control = { 0 };
-		struct iovec iov = { (void *)(uintptr_t)text, sizeof(text) - 1 };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-				      .msg_controllen = CMSG_SPACE((size_t)amounts[i] *
-								   sizeof(int)) };
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 		char reply[32];
 
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN((size_t)amounts[i] * sizeof(int));
-		for (int n = 0; n < amounts[i]; n++)
-			memcpy(CMSG_DATA(c) + (size_t)n * sizeof(int), &fd, sizeof(fd));
-		cr_assert_eq(sendmsg(w.fd, &msg, 0), (ssize_t)sizeof(text) - 1, "%s",
-			     strerror(errno));
+		any = any || amounts[i];
+		wire_send_fds(&w, text, fds, amounts[i]);
 		snprintf(reply, sizeof(reply), "{\"return\":%zu}", i + 1);
 		wire_expect(&w, "", reply);
-		cr_expect_eq(nr_fds(), fds_before, "after %d descriptors", amounts[i]);
+		cr_expect_eq(nr_fds(), fds_before + 2 + any, "after %zu descriptors", amounts[i]);
 	}
-	close(fd);
 	wire_close(&w);
+	wait_for_clients(1);
+	cr_expect_eq(nr_fds(), fds_before);
+	wire_close(&other);
+	close(fd);
+}
+
+/* A pipe that holds TEXT and then ends; its read end. */
+static int pipe_with(const char *text)
+{
+	int ends[2];
+
+	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+	cr_assert_eq(write(ends[1], text, strlen(text)), (ssize_t)strlen(text));
+	close(ends[1]);
+	return ends[0];
+}
+
+static void send_pipe(struct wire *w, const char *request, const char *text)
+{
+	int fd = pipe_with(text);
+
+	wire_send_fds(w, request, &fd, 1);
+	close(fd);
+}
+
+#define GETFD(name) "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"" name "\"}}"
+#define CLOSEFD(name) "{\"execute\":\"closefd\",\"arguments\":{\"fdname\":\"" name "\"}}"
+#define READFD(name) "{\"execute\":\"read-fd\",\"arguments\":{\"fdname\":\"" name "\"}}"
+
+Test(qmp_clients, getfd_names_the_descriptor_that_came_and_a_command_takes_it)
+{
+	unsigned int fds_before;
+	struct wire w, other;
+
+	wire_open(&w, rig.path);
+	wire_open(&other, rig.path);
+	fds_before = nr_fds();
+	wire_expect_error(&w, GETFD("a"), "GenericError", "No file descriptor supplied");
+	send_pipe(&w, GETFD("a"), "first");
+	wire_expect(&w, "", "{\"return\":{}}");
+	/* Pipelined, and ahead of the request as some clients send it. */
+	send_pipe(&w, GETFD("b"), "second");
+	send_pipe(&w, " ", "third");
+	wire_send(&w, GETFD("c"));
+	wire_expect(&w, "", "{\"return\":{}}");
+	wire_expect(&w, "", "{\"return\":{}}");
+	cr_expect_eq(nr_fds(), fds_before + 3);
+	wire_expect_error(&w, GETFD("d"), "GenericError", "No file descriptor supplied");
+	/* Names are the client's own. */
+	wire_expect_error(&other, READFD("a"), "GenericError", "'a' not found");
+	wire_expect(&w, READFD("b"), "{\"return\":\"second\"}");
+	wire_expect_error(&w, READFD("b"), "GenericError", "'b' not found");
+	wire_expect(&w, READFD("c"), "{\"return\":\"third\"}");
+	/* The same name again replaces. */
+	send_pipe(&w, GETFD("a"), "newer");
+	wire_expect(&w, "", "{\"return\":{}}");
+	cr_expect_eq(nr_fds(), fds_before + 1);
+	wire_expect(&w, READFD("a"), "{\"return\":\"newer\"}");
+	cr_expect_eq(nr_fds(), fds_before);
+	send_pipe(&w, GETFD("e"), "x");
+	wire_expect(&w, "", "{\"return\":{}}");
+	wire_expect(&w, CLOSEFD("e"), "{\"return\":{}}");
+	wire_expect_error(&w, CLOSEFD("e"), "GenericError", "'e' not found");
+	cr_expect_eq(nr_fds(), fds_before);
+	wire_close(&w);
+	wire_close(&other);
+}
+
+Test(qmp_clients, named_descriptors_are_bounded_and_go_with_their_client)
+{
+	unsigned int fds_before;
+	char request[128];
+	struct wire w, other;
+	int i;
+
+	wire_open(&other, rig.path);
+	fds_before = nr_fds();
+	wire_open(&w, rig.path);
+	send_pipe(&w, GETFD("1a"), "x");
+	wire_next_error(&w, "GenericError", "not starting with a digit");
+	wire_expect_error(&w, GETFD(""), "GenericError", "a name");
+	for (i = 0; i < 100; i++) {
+		snprintf(request, sizeof(request),
+			 "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"f%d\"}}", i);
+		send_pipe(&w, request, "x");
+		if (i == 16)
+			break;
+		wire_expect(&w, "", "{\"return\":{}}");
+	}
+	wire_next_error(&w, "GenericError", "16 descriptors have names");
+	cr_expect_eq(nr_fds(), fds_before + 2 + 16 + 1);
+	/* What has a name can still be replaced. */
+	wire_expect(&w, GETFD("f3"), "{\"return\":{}}");
+	cr_expect_eq(nr_fds(), fds_before + 2 + 16);
+	wire_close(&w);
+	wait_for_clients(1);
+	cr_expect_eq(nr_fds(), fds_before);
+	wire_close(&other);
+}
+
+/* ---- a command that is answered later ---- */
+
+Test(qmp_clients, a_command_answered_later_holds_up_its_own_client_only)
+{
+	struct wire w, other;
+
+	wire_open(&w, rig.path);
+	wire_open(&other, rig.path);
+	wire_send(&w, "{\"execute\":\"later\",\"id\":7}{\"execute\":\"count\"}");
+	wire_send(&w, "{\"execute\":\"count\",\"id\":8}");
+	wire_expect(&other, "{\"execute\":\"echo\",\"arguments\":{\"value\":1}}",
+		    "{\"return\":{\"value\":1}}");
+	wire_silent(&w, 100);
+	/* Events still come. */
+	wire_send(&other, "{'execute':'raise','arguments':{'name':'RAISED','count':1}}");
+	json_object_put(wire_read(&other));
+	wire_expect(&other, "", "{\"return\":{}}");
+	json_object_put(wire_read(&w));
+	wire_expect(&other, "{\"execute\":\"finish\"}", "{\"return\":{}}");
+	wire_expect(&w, "", "{\"return\":\"done\",\"id\":7}");
+	wire_expect(&w, "", "{\"return\":1}");
+	wire_expect(&w, "", "{\"return\":2,\"id\":8}");
+	wire_send(&w, "{\"execute\":\"later\",\"id\":null}");
+	wire_silent(&w, 50);
+	wire_expect(&other, "{\"execute\":\"finish\",\"arguments\":{\"fail\":true}}",
+		    "{\"return\":{}}");
+	wire_expect(&w, "",
+		    "{\"error\":{\"class\":\"GenericError\",\"desc\":\"it came to nothing\"},"
+		    "\"id\":null}");
+	wire_close(&w);
+	wire_close(&other);
+}
+
+/* How a client leaves whose command is under way; what it had asked before is still done. */
+static void leave_and_finish(bool half)
+{
+	unsigned int fds_before;
+	struct wire w, other;
+	uint64_t cpu_ns;
+
+	wire_open(&other, rig.path);
+	fds_before = nr_fds();
+	wire_open(&w, rig.path);
+	wire_send(&w, "{\"execute\":\"later\"}{\"execute\":\"count\"}");
+	if (half)
+		shutdown(w.fd, SHUT_WR);
+	else
+		wire_close(&w);
+	for (int i = 0; i < 5000 && !__atomic_load_n(&rig.later, __ATOMIC_ACQUIRE); i++)
+		usleep(1000);
+	cpu_ns = rig_cpu_ns(&rig);
+	usleep(200000);
+	cpu_ns = rig_cpu_ns(&rig) - cpu_ns;
+	cr_expect_lt(cpu_ns, 100 * NS_PER_MS, "%lu ns of CPU while it waits",
+		     (unsigned long)cpu_ns);
+	cr_expect_eq(rig_stats(&rig).nr_clients, 2);
+	wire_expect(&other, "{\"execute\":\"finish\"}", "{\"return\":{}}");
+	if (half) {
+		wire_expect(&w, "", "{\"return\":\"done\"}");
+		wire_expect(&w, "", "{\"return\":1}");
+		cr_expect_null(wire_read(&w));
+		wire_close(&w);
+	}
+	wait_for_clients(1);
+	cr_expect_eq(nr_fds(), fds_before);
+	wire_expect(&other, "{\"execute\":\"count\"}", "{\"return\":2}");
+	wire_close(&other);
+}
+
+Test(qmp_clients, a_client_that_leaves_before_the_later_answer_costs_nothing)
+{
+	leave_and_finish(false);
+}
+
+Test(qmp_clients, a_half_closed_client_gets_the_later_answer)
+{
+	leave_and_finish(true);
+}
+
+Test(qmp_clients, a_server_ends_while_a_client_waits_for_its_answer)
+{
+	struct wire w;
+
+	wire_open(&w, rig.path);
+	wire_send(&w, "{\"execute\":\"later\",\"id\":{\"a\":1}}");
+	for (int i = 0; i < 5000 && !__atomic_load_n(&rig.later, __ATOMIC_ACQUIRE); i++)
+		usleep(1000);
+	cr_expect(rig.later);
+	wire_close(&w); /* not seen, perhaps, before the end that stop() makes */
 }
 
 Test(qmp_clients, server_out_of_descriptors_waits_without_spinning)

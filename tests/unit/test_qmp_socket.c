@@ -15,6 +15,7 @@
 #include "tests/unit/qmp_rig.h"
 #include "vmm/control/vm_socket.h"
 
+static const struct qmp_table nothing;
 static char dir[64], path[VM_PATH_SIZE];
 
 static void start(void)
@@ -297,8 +298,8 @@ Test(qmp_socket, server_of_the_same_name_is_refused_and_leaves_nothing)
 	struct loop *loop;
 
 	cr_assert_eq(loop_new(&loop), 0);
-	cr_assert_eq(qmp_server_new(&first, loop, path, NULL, 0, NULL), 0);
-	cr_expect_eq(qmp_server_new(&second, loop, path, NULL, 0, NULL), -EADDRINUSE);
+	cr_assert_eq(qmp_server_new(&first, loop, path, &nothing, NULL), 0);
+	cr_expect_eq(qmp_server_new(&second, loop, path, &nothing, NULL), -EADDRINUSE);
 	cr_expect_null(second);
 	cr_expect(vm_socket_is_live(path));
 	qmp_server_free(first);
@@ -334,9 +335,9 @@ Test(qmp_socket, inherited_descriptor_that_is_no_stream_socket_is_refused)
 	struct loop *loop;
 
 	cr_assert_eq(loop_new(&loop), 0);
-	cr_expect_eq(qmp_server_new_fd(&server, loop, null, NULL, 0, NULL), -ENOTSOCK);
-	cr_expect_eq(qmp_server_new_fd(&server, loop, datagram, NULL, 0, NULL), -EPROTOTYPE);
-	cr_expect_eq(qmp_server_new_fd(&server, loop, -1, NULL, 0, NULL), -EBADF);
+	cr_expect_eq(qmp_server_new_fd(&server, loop, null, &nothing, NULL), -ENOTSOCK);
+	cr_expect_eq(qmp_server_new_fd(&server, loop, datagram, &nothing, NULL), -EPROTOTYPE);
+	cr_expect_eq(qmp_server_new_fd(&server, loop, -1, &nothing, NULL), -EBADF);
 	cr_expect_eq(close(null), 0);
 	cr_expect_eq(close(datagram), 0);
 	loop_free(loop);

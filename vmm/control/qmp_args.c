@@ -13,6 +13,8 @@
 
 static bool is_name_char(char c) { return isalnum((unsigned char)c) || c == '-' || c == '_'; }
 
+static size_t object_span(const char *s);
+
 /* Bytes of the type at S, 0 when it is none. Spells the grammar of the header. */
 static size_t type_span(const char *s)
 {
@@ -22,6 +24,8 @@ static size_t type_span(const char *s)
 		n = type_span(s + 1);
 		return n && s[n + 1] == ']' ? n + 2 : 0;
 	}
+	if (*s == '{')
+		return object_span(s);
 	while (is_name_char(s[n]) || (n && s[n] == '|' && is_name_char(s[n + 1])))
 		n++;
 	if (memchr(s, '|', n) || (n == 3 && !memcmp(s, "any", 3)))
@@ -46,7 +50,7 @@ bool qmp_arg_next(const char **schema, struct qmp_arg *arg)
 
 	while (p && *p == ' ')
 		p++;
-	if (!p || !*p)
+	if (!p || !*p || *p == '}')
 		return false;
 	arg->name = p;
 	while (is_name_char(*p))
@@ -60,9 +64,21 @@ bool qmp_arg_next(const char **schema, struct qmp_arg *arg)
 	arg->type_len = type_span(arg->type);
 	assert(arg->type_len);
 	p = arg->type + arg->type_len;
-	assert(!*p || *p == ' ');
+	assert(!*p || *p == ' ' || *p == '}');
 	*schema = p;
 	return true;
+}
+
+static size_t object_span(const char *s)
+{
+	const char *p = s + 1;
+	struct qmp_arg arg;
+
+	while (qmp_arg_next(&p, &arg))
+		;
+	while (*p == ' ')
+		p++;
+	return *p == '}' ? (size_t)(p + 1 - s) : 0;
 }
 
 int qmp_to_u64(struct json_object *value, const char *what, uint64_t low, uint64_t high,
@@ -166,6 +182,12 @@ static int check_value(const char *type, size_t len, struct json_object *value, 
 				return r;
 		}
 		return 0;
+	}
+	if (*type == '{') {
+		if (!json_object_is_type(value, json_type_object))
+			return qmp_fail(err, QMP_GENERIC_ERROR, "'%.*s' must be an object",
+					QUOTE_MAX, what);
+		return qmp_args_check(type + 1, value, err);
 	}
 	if (memchr(type, '|', len)) {
 		if (is_plain_string(value) && is_word_of(type, len, json_object_get_string(value)))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* qmp_server.c - the listening socket, the sessions, dispatch, and the server's own commands. */
+/* qmp_server.c - the listening socket, the sessions, and dispatch. */
 #include "vmm/control/qmp_server.h"
 
 #include <assert.h>
@@ -14,22 +14,17 @@
 #include "vmm/base/log.h"
 #include "vmm/base/version.h"
 #include "vmm/control/qmp_args.h"
+#include "vmm/control/qmp_builtin.h"
 #include "vmm/control/qmp_events.h"
 #include "vmm/control/qmp_session.h"
 #include "vmm/control/vm_socket.h"
 
-#define PACKAGE "ebb " EBB_VERSION " (QMP subset, not QEMU)"
-/* The first release of 7.2: old enough for every client, new enough for those that ask for 5. */
-#define GREETING                                                                                   \
-	"{\"QMP\": {\"version\": {\"qemu\": {\"major\": 7, \"minor\": 2, \"micro\": 0}, "          \
-	"\"package\": \"" PACKAGE "\"}, \"capabilities\": []}}"
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS) /* when descriptors run out */
 #define FREE_DRAIN_NS (200 * NS_PER_MS)
 
 struct qmp_server {
 	struct loop *loop;
-	const struct qmp_command *table;
-	size_t nr_commands;
+	const struct qmp_table *table;
 	void *ctx;
 	struct vm_socket listener; /* fd -1: a single inherited session */
 	struct loop_timer accept_again;
@@ -37,150 +32,9 @@ struct qmp_server {
 	struct qmp_session *sessions;
 	struct qmp_events events;
 	struct qmp_server_stats stats;
-	bool running_command;
+	struct json_object *schema; /* NULL: not asked for yet */
+	struct qmp_session *running; /* the client whose command runs now */
 };
-
-/* What the server's own commands work on. */
-struct own_ctx {
-	struct qmp_server *server;
-	struct qmp_session *session;
-};
-
-/* ---- own commands ---- */
-
-static int run_capabilities(void *ctx, struct json_object *args, struct json_object **ret,
-			    struct qmp_error *err)
-{
-	struct own_ctx *own = ctx;
-	struct json_object *enable = qmp_arg(args, "enable");
-
-	(void)ret;
-	if (own->session->negotiated)
-		return qmp_fail(err, QMP_COMMAND_NOT_FOUND,
-				"the negotiation is over already; qmp_capabilities comes once");
-	if (enable && json_object_array_length(enable) > 0)
-		return qmp_fail(err, QMP_GENERIC_ERROR,
-				"capability '%.64s' is not among those of the greeting",
-				json_object_get_string(json_object_array_get_idx(enable, 0)));
-	own->session->negotiated = true;
-	return 0;
-}
-
-static int run_version(void *ctx, struct json_object *args, struct json_object **ret,
-		       struct qmp_error *err)
-{
-	struct json_object *greeting = json_tokener_parse(GREETING), *qmp, *version;
-
-	(void)ctx, (void)args;
-	if (!json_object_object_get_ex(greeting, "QMP", &qmp) ||
-	    !json_object_object_get_ex(qmp, "version", &version)) {
-		json_object_put(greeting);
-		return qmp_fail(err, QMP_GENERIC_ERROR, "out of memory");
-	}
-	*ret = json_object_get(version);
-	json_object_put(greeting);
-	return 0;
-}
-
-static int run_commands(void *ctx, struct json_object *args, struct json_object **ret,
-			struct qmp_error *err);
-static int run_help(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err);
-
-/* These get a struct own_ctx, the rows of the table their own context. */
-static const struct qmp_command own_commands[] = {
-	{ "qmp_capabilities", "enable?:[s]", "Ends the negotiation; nothing else works before it.",
-	  run_capabilities },
-	{ "query-commands", NULL, "Lists every command by name.", run_commands },
-	{ "query-version", NULL, "Tells which server this is.", run_version },
-	{ "__org.ebb_help", "command?:s", "Lists every command, or one, with arguments and help.",
-	  run_help },
-};
-
-/* Row I of the server's own commands and the table's together; NULL behind the last. */
-static const struct qmp_command *command_at(const struct qmp_server *server, size_t i)
-{
-	if (i < ARRAY_SIZE(own_commands))
-		return &own_commands[i];
-	i -= ARRAY_SIZE(own_commands);
-	return i < server->nr_commands ? &server->table[i] : NULL;
-}
-
-static bool is_own(const struct qmp_command *c)
-{
-	return c >= own_commands && c < own_commands + ARRAY_SIZE(own_commands);
-}
-
-static const struct qmp_command *find_command(const struct qmp_server *server, const char *name)
-{
-	const struct qmp_command *c;
-
-	for (size_t i = 0; (c = command_at(server, i)); i++)
-		if (!strcmp(c->name, name))
-			return c;
-	return NULL;
-}
-
-static int unknown_command(const char *name, struct qmp_error *err)
-{
-	return qmp_fail(err, QMP_COMMAND_NOT_FOUND,
-			"command '%.64s' is unknown; query-commands lists all", name);
-}
-
-static int run_commands(void *ctx, struct json_object *args, struct json_object **ret,
-			struct qmp_error *err)
-{
-	struct own_ctx *own = ctx;
-	const struct qmp_command *c;
-
-	(void)args, (void)err;
-	*ret = json_object_new_array();
-	for (size_t i = 0; (c = command_at(own->server, i)); i++) {
-		struct json_object *row = json_object_new_object();
-
-		json_object_object_add(row, "name", json_object_new_string(c->name));
-		json_object_array_add(*ret, row);
-	}
-	return 0;
-}
-
-static struct json_object *help_of(const struct qmp_command *c)
-{
-	struct json_object *row = json_object_new_object(), *list = json_object_new_array();
-	const char *rest = c->args;
-	struct qmp_arg arg;
-
-	while (qmp_arg_next(&rest, &arg)) {
-		struct json_object *a = json_object_new_object();
-
-		json_object_object_add(a, "name",
-				       json_object_new_string_len(arg.name, (int)arg.name_len));
-		json_object_object_add(a, "type",
-				       json_object_new_string_len(arg.type, (int)arg.type_len));
-		json_object_object_add(a, "optional", json_object_new_boolean(arg.optional));
-		json_object_array_add(list, a);
-	}
-	json_object_object_add(row, "name", json_object_new_string(c->name));
-	json_object_object_add(row, "arguments", list);
-	json_object_object_add(row, "help", json_object_new_string(c->help));
-	return row;
-}
-
-static int run_help(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err)
-{
-	struct own_ctx *own = ctx;
-	const char *name = qmp_arg_str(args, "command", NULL);
-	const struct qmp_command *c;
-
-	if (name && !find_command(own->server, name))
-		return unknown_command(name, err);
-	*ret = json_object_new_array();
-	for (size_t i = 0; (c = command_at(own->server, i)); i++)
-		if (!name || !strcmp(c->name, name))
-			json_object_array_add(*ret, help_of(c));
-	return 0;
-}
 
 /* ---- sessions ---- */
 
@@ -188,22 +42,39 @@ static int run(void *ctx, struct qmp_session *session, const char *command,
 	       struct json_object *args, struct json_object **ret, struct qmp_error *err)
 {
 	struct qmp_server *server = ctx;
-	struct own_ctx own = { server, session };
-	const struct qmp_command *c = find_command(server, command);
+	struct qmp_builtin own = { server->table, session, &server->schema };
+	const struct qmp_command *c = qmp_command_find(server->table, command);
 	int r;
 
 	if (!session->negotiated && strcmp(command, "qmp_capabilities"))
 		return qmp_fail(err, QMP_COMMAND_NOT_FOUND,
 				"capabilities negotiation comes first: send qmp_capabilities");
 	if (!c)
-		return unknown_command(command, err);
+		return qmp_command_unknown(command, err);
 	r = qmp_args_check(c->args, args, err);
 	if (r)
 		return r;
-	server->running_command = true;
-	r = c->run(is_own(c) ? &own : server->ctx, args, ret, err);
-	server->running_command = false;
+	server->running = session;
+	r = c->run(qmp_command_is_builtin(c) ? &own : server->ctx, args, ret, err);
+	server->running = NULL;
 	return r;
+}
+
+struct qmp_session *qmp_defer(struct qmp_server *server)
+{
+	assert(server->running);
+	return server->running;
+}
+
+void qmp_reply(struct qmp_session *session, int r, struct json_object *ret, struct qmp_error *err)
+{
+	qmp_session_reply(session, r, ret, err);
+}
+
+int qmp_take_fd(struct qmp_server *server, const char *name, struct qmp_error *err)
+{
+	assert(server->running);
+	return qmp_fds_take(&server->running->fds, name, err);
 }
 
 static void gone(void *ctx, struct qmp_session *session)
@@ -230,7 +101,7 @@ static int add_session(struct qmp_server *server, int fd)
 	s->next = server->sessions;
 	server->sessions = s;
 	server->stats.nr_clients++;
-	qmp_session_send(s, GREETING, strlen(GREETING));
+	qmp_session_send(s, QMP_GREETING, strlen(QMP_GREETING));
 	return 0;
 }
 
@@ -335,46 +206,53 @@ void qmp_event_limited(struct qmp_server *server, const char *name, const char *
 
 /* ---- life ---- */
 
+static void check_schema(const char *schema)
+{
+	struct qmp_arg arg;
+
+	while (qmp_arg_next(&schema, &arg))
+		;
+	assert(!schema || !*schema);
+}
+
 /* A table that does not hold together is our own bug, found at the first start. */
-static void check_table(const struct qmp_server *server)
+static void check_table(const struct qmp_table *table)
 {
 	const struct qmp_command *c;
 
-	for (size_t i = 0; (c = command_at(server, i)); i++) {
-		const char *rest = c->args;
-		struct qmp_arg arg;
-
+	for (size_t i = 0; (c = qmp_command_at(table, i)); i++) {
 		assert(c->name && c->help && c->run);
-		assert(find_command(server, c->name) == c);
-		while (qmp_arg_next(&rest, &arg))
-			;
+		assert(qmp_command_find(table, c->name) == c);
+		check_schema(c->args);
 	}
+	for (size_t i = 0; i < table->nr_events; i++)
+		check_schema(table->events[i].data);
 }
 
-static int new_server(struct qmp_server **out, struct loop *loop, const struct qmp_command *table,
-		      size_t nr, void *ctx)
+static int new_server(struct qmp_server **out, struct loop *loop, const struct qmp_table *table,
+		      void *ctx)
 {
 	struct qmp_server *server = calloc(1, sizeof(*server));
 
 	if (!server)
 		return fail(-ENOMEM, "control socket");
 	*server = (struct qmp_server){
-		.loop = loop, .table = table, .nr_commands = nr, .ctx = ctx,
+		.loop = loop, .table = table, .ctx = ctx,
 		.listener = { .fd = -1 },
 		.accept_again = { .fn = accept_again, .ctx = server },
 		.owner = geteuid(),
 	};
 	qmp_events_init(&server->events, loop, send_event, server);
-	check_table(server);
+	check_table(table);
 	*out = server;
 	return 0;
 }
 
 int qmp_server_new(struct qmp_server **out, struct loop *loop, const char *path,
-		   const struct qmp_command *table, size_t nr, void *ctx)
+		   const struct qmp_table *table, void *ctx)
 {
 	struct qmp_server *server;
-	int r = new_server(&server, loop, table, nr, ctx);
+	int r = new_server(&server, loop, table, ctx);
 
 	if (r)
 		return r;
@@ -409,7 +287,7 @@ static int look_at(int fd, bool *is_listening)
 }
 
 int qmp_server_new_fd(struct qmp_server **out, struct loop *loop, int fd,
-		      const struct qmp_command *table, size_t nr, void *ctx)
+		      const struct qmp_table *table, void *ctx)
 {
 	struct qmp_server *server;
 	bool is_listening = false;
@@ -417,7 +295,7 @@ int qmp_server_new_fd(struct qmp_server **out, struct loop *loop, int fd,
 
 	if (r)
 		return r;
-	r = new_server(&server, loop, table, nr, ctx);
+	r = new_server(&server, loop, table, ctx);
 	if (r)
 		return r;
 	if (!is_listening) {
@@ -447,7 +325,7 @@ void qmp_server_free(struct qmp_server *server)
 
 	if (!server)
 		return;
-	assert(!server->running_command);
+	assert(!server->running);
 	while (server->sessions) {
 		qmp_session_drain(server->sessions, until_ns);
 		gone(server, server->sessions);
@@ -457,6 +335,7 @@ void qmp_server_free(struct qmp_server *server)
 	if (server->listener.fd >= 0)
 		loop_remove(server->loop, server->listener.fd);
 	vm_socket_close(&server->listener);
+	json_object_put(server->schema);
 	free(server);
 }
 

@@ -38,32 +38,47 @@
 struct qmp_command {
 	const char *name;
 	const char *args; /* schema, see qmp_args.h; NULL: none */
+	const char *returns; /* type of what it returns, see qmp_args.h; NULL: {} */
 	const char *help; /* one sentence */
 	/*
 	 * ARGS fits the schema already; NULL when the request has none. 0, and *RET the value to
 	 * return (the server takes it; left NULL, the client gets {}); or a negative errno and ERR
-	 * filled by qmp_fail() (left empty, the client gets the errno's text). May call
-	 * qmp_event(), which then goes out before the reply; must not free the server.
+	 * filled by qmp_fail() (left empty, the client gets the errno's text); or QMP_DEFERRED. May
+	 * call qmp_event(), which then goes out before the reply; must not free the server.
 	 */
 	int (*run)(void *ctx, struct json_object *args, struct json_object **ret,
 		   struct qmp_error *err);
 };
 
+struct qmp_event_type {
+	const char *name;
+	const char *data; /* schema of its data; NULL: {} */
+};
+
+/* What a server serves. */
+struct qmp_table {
+	const struct qmp_command *commands;
+	size_t nr_commands;
+	const struct qmp_event_type *events; /* for query-qmp-schema */
+	size_t nr_events;
+};
+
 struct qmp_server;
+struct qmp_session;
 
 /*
  * Listens on a new socket at PATH (mode 0600; see vm_socket_listen() for its errors) and serves
- * TABLE beside the server's own rows: qmp_capabilities, query-commands, query-version,
- * __org.ebb_help. TABLE must outlive the server. Nothing is left behind on failure.
+ * TABLE beside the server's own commands (qmp_builtin.c). TABLE must outlive the server. Nothing is
+ * left behind on failure.
  */
 int must_check qmp_server_new(struct qmp_server **out, struct loop *loop, const char *path,
-			      const struct qmp_command *table, size_t nr, void *ctx);
+			      const struct qmp_table *table, void *ctx);
 /*
  * The same on an inherited stream socket: a listening one, or a connected one, which becomes the
  * one session. Takes FD on success, leaves it alone on failure. -ENOTSOCK, -EPROTOTYPE.
  */
 int must_check qmp_server_new_fd(struct qmp_server **out, struct loop *loop, int fd,
-				 const struct qmp_command *table, size_t nr, void *ctx);
+				 const struct qmp_table *table, void *ctx);
 /*
  * Sends what still waits for the clients (200 ms for all of them together, only if one does not
  * read), closes every session and removes the socket. NULL: no effect.
@@ -82,6 +97,22 @@ void qmp_event(struct qmp_server *server, const char *name, struct json_object *
  */
 void qmp_event_limited(struct qmp_server *server, const char *name, const char *key,
 		       struct json_object *data);
+
+/*
+ * A command may be answered later: it keeps what qmp_defer() gives and returns QMP_DEFERRED. Its
+ * client is not read from until then; the session stays, even when the client goes, until
+ * qmp_reply() or the end of the server, after which there must be no reply.
+ */
+#define QMP_DEFERRED 1
+struct qmp_session *qmp_defer(struct qmp_server *server);
+/* R, RET (taken) and ERR as of qmp_command.run. Not inside a command of the same client. */
+void qmp_reply(struct qmp_session *session, int r, struct json_object *ret, struct qmp_error *err);
+
+/*
+ * Inside a command: the descriptor that its client has named NAME by getfd, the caller's from here
+ * on. -EINVAL and ERR when there is none.
+ */
+int must_check qmp_take_fd(struct qmp_server *server, const char *name, struct qmp_error *err);
 
 struct qmp_server_stats {
 	unsigned int nr_clients;

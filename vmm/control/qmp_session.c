@@ -24,8 +24,11 @@ static bool is_full(const struct qmp_session *s)
 
 static void update_interest(struct qmp_session *s)
 {
-	uint32_t want = (s->at_eof || is_full(s) ? 0u : (uint32_t)EPOLLIN) |
-			(qmp_session_backlog(s) ? (uint32_t)EPOLLOUT : 0u);
+	bool deaf = s->at_eof || s->waiting || is_full(s);
+	/* Input at hand, or its end, needs a turn and nothing from outside. */
+	bool busy = qmp_session_backlog(s) ||
+		    (!s->waiting && (s->at_eof || s->in_pos < s->in_len));
+	uint32_t want = (deaf ? 0u : (uint32_t)EPOLLIN) | (busy ? (uint32_t)EPOLLOUT : 0u);
 
 	if (want != s->interest)
 		loop_modify(s->loop, s->fd, want);
@@ -137,6 +140,11 @@ static bool send_reply(struct qmp_session *s, struct json_object *reply, bool ha
 {
 	const char *line;
 
+	*bytes = 0;
+	if (s->muted) { /* nor need it be put into words */
+		json_object_put(reply);
+		return true;
+	}
 	if (has_id)
 		json_object_object_add(reply, "id", json_object_get(id));
 	line = json_object_to_json_string_length(reply, QMP_JSON_FLAGS, bytes);
@@ -200,6 +208,20 @@ static int take_apart(struct json_object *request, const char **command, struct 
 	return 0;
 }
 
+/* Takes RET. */
+static void reply(struct qmp_session *s, int r, struct json_object *ret, struct qmp_error *err,
+		  bool has_id, struct json_object *id)
+{
+	if (!r) {
+		reply_value(s, ret, has_id, id);
+		return;
+	}
+	json_object_put(ret);
+	if (!err->desc[0])
+		qmp_fail(err, QMP_GENERIC_ERROR, "%s", strerror(r < 0 ? -r : r));
+	reply_error(s, err, has_id, id);
+}
+
 static void handle(struct qmp_session *s, struct json_object *request)
 {
 	struct json_object *args = NULL, *ret = NULL, *id = NULL;
@@ -217,14 +239,13 @@ static void handle(struct qmp_session *s, struct json_object *request)
 	r = take_apart(request, &command, &args, &err);
 	if (!r)
 		r = s->ops->run(s->ctx, s, command, args, &ret, &err);
-	if (!r) {
-		reply_value(s, ret, has_id, id);
+	if (r == QMP_DEFERRED) {
+		s->waiting = true;
+		s->has_waiting_id = has_id;
+		s->waiting_id = json_object_get(id);
 		return;
 	}
-	json_object_put(ret);
-	if (!err.desc[0])
-		qmp_fail(&err, QMP_GENERIC_ERROR, "%s", strerror(r < 0 ? -r : r));
-	reply_error(s, &err, has_id, id);
+	reply(s, r, ret, &err, has_id, id);
 }
 
 /* ---- framing ---- */
@@ -350,7 +371,7 @@ static void parse(struct qmp_session *s)
 
 static void take_input(struct qmp_session *s)
 {
-	while (s->in_pos < s->in_len && !is_full(s)) {
+	while (s->in_pos < s->in_len && !s->waiting && !is_full(s)) {
 		if (s->skipping)
 			skip(s);
 		else if (!s->request_bytes && strchr(" \t\r\n", s->in[s->in_pos]) &&
@@ -363,8 +384,7 @@ static void take_input(struct qmp_session *s)
 
 static void receive(struct qmp_session *s)
 {
-	/* Without a control buffer the kernel drops descriptors that come along: none can leak. */
-	ssize_t n = recv(s->fd, s->in, sizeof(s->in), MSG_DONTWAIT);
+	ssize_t n = qmp_fds_receive(&s->fds, s->fd, s->in, sizeof(s->in));
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
@@ -377,18 +397,40 @@ static void on_ready(void *ctx, uint32_t events)
 {
 	struct qmp_session *s = ctx;
 
-	(void)events; /* a hang-up shows as EPIPE, and as the end of input once all of it is read */
+	/* A hang-up shows as EPIPE, and as the end of input once all of it is read. */
 	flush(s);
 	take_input(s);
 	/* One receive per turn: the others' turn comes. */
-	if (s->in_pos == s->in_len && !s->at_eof && !is_full(s)) {
+	if (s->in_pos == s->in_len && !s->at_eof && !s->waiting && !is_full(s)) {
 		receive(s);
 		take_input(s);
 	}
-	if (s->at_eof && s->in_pos == s->in_len && !qmp_session_backlog(s))
+	if (s->waiting && events & (EPOLLHUP | EPOLLERR)) {
+		/* Reported again and again, and there is nothing to do about it before the reply. */
+		mute(s);
+		loop_remove(s->loop, s->fd);
+		s->unwatched = true;
+	} else if (s->at_eof && s->in_pos == s->in_len && !s->waiting && !qmp_session_backlog(s)) {
 		s->ops->gone(s->ctx, s);
-	else
+	} else {
 		update_interest(s);
+	}
+}
+
+void qmp_session_reply(struct qmp_session *s, int r, struct json_object *ret, struct qmp_error *err)
+{
+	assert(s->waiting);
+	s->waiting = false;
+	if (s->unwatched && loop_add(s->loop, s->fd, s->interest, on_ready, s)) {
+		json_object_put(ret);
+		s->ops->gone(s->ctx, s);
+		return;
+	}
+	s->unwatched = false;
+	reply(s, r, ret, err, s->has_waiting_id, s->waiting_id);
+	json_object_put(s->waiting_id);
+	s->waiting_id = NULL;
+	update_interest(s);
 }
 
 int qmp_session_new(struct qmp_session **out, struct loop *loop, int fd,
@@ -402,6 +444,7 @@ int qmp_session_new(struct qmp_session **out, struct loop *loop, int fd,
 	*s = (struct qmp_session){
 		.loop = loop, .ops = ops, .ctx = ctx, .fd = fd, .interest = EPOLLIN,
 	};
+	qmp_fds_init(&s->fds);
 	/* Room for one level more than the scanner lets through. */
 	s->tokener = json_tokener_new_ex(QMP_MAX_DEPTH + 2);
 	if (!s->tokener) {
@@ -426,6 +469,8 @@ void qmp_session_free(struct qmp_session *s)
 	loop_remove(s->loop, s->fd);
 	close(s->fd);
 	json_tokener_free(s->tokener);
+	json_object_put(s->waiting_id);
+	qmp_fds_clear(&s->fds);
 	drop_output(s);
 	free(s);
 }

@@ -10,6 +10,7 @@
 
 #include "vmm/base/loop.h"
 #include "vmm/control/qmp_error.h"
+#include "vmm/control/qmp_fds.h"
 #include "vmm/control/qmp_scan.h"
 
 struct qmp_session;
@@ -25,6 +26,7 @@ struct qmp_session_ops {
 struct qmp_session {
 	struct qmp_session *next; /* the server's list */
 	bool negotiated;
+	struct qmp_fds fds; /* of this client */
 
 	/* The rest is the session's own. */
 	struct loop *loop;
@@ -34,6 +36,10 @@ struct qmp_session {
 	uint32_t interest; /* epoll events asked for */
 	bool at_eof;       /* the client will send no more */
 	bool muted;        /* nobody reads what we send: output is thrown away */
+	/* A command is answered later: nothing is read until then. */
+	bool waiting, has_waiting_id;
+	bool unwatched; /* and the client has gone meanwhile */
+	struct json_object *waiting_id;
 	/* Input: what was received and not yet looked at, then the request under way. */
 	char in[4096];
 	size_t in_pos, in_len;
@@ -57,6 +63,9 @@ static inline size_t qmp_session_backlog(const struct qmp_session *session)
 {
 	return session->out_len - session->out_pos;
 }
+/* Answers the request that waits (see qmp_reply()). */
+void qmp_session_reply(struct qmp_session *session, int r, struct json_object *ret,
+		       struct qmp_error *err);
 /* Waits until everything is sent, the client has gone or the monotonic time UNTIL_NS has come. */
 void qmp_session_drain(struct qmp_session *session, uint64_t until_ns);
 

@@ -32,6 +32,17 @@ bool arch_vcpu_refuse(int vcpu_fd);
 /* Registers and the bytes at the instruction pointer, as lines for a person. */
 void arch_vcpu_dump(int vcpu_fd, const struct guest_mem *gm, const struct kvm_run *run, char *text,
 		    size_t bytes);
+/*
+ * ELF notes of a vCPU that stands still: its registers as NT_PRSTATUS, and all of its state in the
+ * form that QEMU and its readers use. WHICH < ARCH_NR_NOTES. Their length, at most ARCH_NOTE_MAX, or
+ * -errno (logged).
+ */
+#define ARCH_NR_NOTES 2
+#define ARCH_NOTE_MAX 1024
+int must_check arch_vcpu_note(int vcpu_fd, unsigned int id, unsigned int which, void *note);
+uint16_t arch_elf_machine(void);
+/* A non-maskable interrupt for every vCPU. */
+int must_check arch_vm_nmi(struct vm *vm);
 unsigned int arch_phys_bits(const struct arch_model *model);
 
 #endif

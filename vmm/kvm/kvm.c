@@ -24,6 +24,7 @@ static const struct {
 	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
 	{ KVM_CAP_SYNC_MMU, "KVM_CAP_SYNC_MMU" },
 	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	{ KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI" },
 	{ KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM" },
 };
 
@@ -188,6 +189,8 @@ int vm_irqfd(struct vm *vm, int event_fd, uint32_t gsi)
 		return fail(-errno, "KVM_IRQFD for GSI %u", gsi);
 	return 0;
 }
+
+int vm_nmi(struct vm *vm) { return arch_vm_nmi(vm); }
 
 int vm_ioeventfd(struct vm *vm, int event_fd, gpa_t at, uint32_t value)
 {

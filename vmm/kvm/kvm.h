@@ -51,6 +51,8 @@ int must_check vm_remove_slot(struct vm *vm, uint32_t slot);
 int must_check vm_create_irqchip(struct vm *vm);
 /* Each write to EVENT_FD is one edge on GSI. */
 int must_check vm_irqfd(struct vm *vm, int event_fd, uint32_t gsi);
+/* A non-maskable interrupt for every vCPU, also while they stand. */
+int must_check vm_nmi(struct vm *vm);
 /* A 32-bit guest write of VALUE to AT is a write to EVENT_FD and no exit to user space. */
 int must_check vm_ioeventfd(struct vm *vm, int event_fd, gpa_t at, uint32_t value);
 

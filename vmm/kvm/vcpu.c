@@ -342,6 +342,42 @@ int vcpus_tid(const struct vcpus *s, unsigned int i)
 	return __atomic_load_n(&s->vcpu[i].tid, __ATOMIC_ACQUIRE);
 }
 
+/* A call about a vCPU that is in KVM_RUN would wait for it. */
+static bool all_stand(struct vcpus *s)
+{
+	bool all;
+
+	pthread_mutex_lock(&s->lock);
+	all = s->pause && s->nr_parked == s->nr_threads;
+	pthread_mutex_unlock(&s->lock);
+	return all;
+}
+
+int vcpus_notes(struct vcpus *s, void **notes, size_t *bytes)
+{
+	auto_free char *buf = calloc(s->nr, ARCH_NR_NOTES * ARCH_NOTE_MAX);
+
+	*bytes = 0;
+	if (!buf)
+		return fail(-ENOMEM, "vCPUs' registers");
+	if (!all_stand(s))
+		return fail(-EBUSY, "vCPUs' registers");
+	for (unsigned int which = 0; which < ARCH_NR_NOTES; which++) {
+		for (unsigned int i = 0; i < s->nr; i++) {
+			int n = arch_vcpu_note(s->vcpu[i].fd, i, which, buf + *bytes);
+
+			if (n < 0)
+				return n;
+			*bytes += (size_t)n;
+		}
+	}
+	*notes = buf;
+	buf = NULL;
+	return 0;
+}
+
+uint16_t vcpu_elf_machine(void) { return arch_elf_machine(); }
+
 uint64_t vcpus_nr_exits(const struct vcpus *s)
 {
 	uint64_t sum = 0;

@@ -74,6 +74,13 @@ void vcpus_resume(struct vcpus *vcpus);
 unsigned int vcpus_nr(const struct vcpus *vcpus);
 /* Kernel thread id of vCPU I. */
 int vcpus_tid(const struct vcpus *vcpus, unsigned int i);
+/*
+ * The ELF notes of a core file: of all vCPUs NT_PRSTATUS, then what readers of QEMU's dumps want.
+ * They must be paused: -EBUSY (logged) when one is not. *NOTES is the caller's, to be freed.
+ */
+int must_check vcpus_notes(struct vcpus *vcpus, void **notes, size_t *bytes);
+/* EM_* of these notes. */
+uint16_t vcpu_elf_machine(void);
 /* KVM_RUN calls that came back to user space, over all vCPUs. 0 for NULL. */
 uint64_t vcpus_nr_exits(const struct vcpus *vcpus);
 

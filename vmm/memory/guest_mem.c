@@ -58,6 +58,65 @@ int gm_read(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes)
 	return 0;
 }
 
+int gm_read_cold(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes)
+{
+	const struct gm_region *r = region_of(gm, at, bytes);
+
+	if (!gm_valid(gm, at, bytes))
+		return -EFAULT;
+	return ram_read(r->ram, r->ram_offset + (at.v - r->base.v), dst, bytes);
+}
+
+uint64_t gm_extent(const struct guest_mem *gm, gpa_t at, uint64_t bytes, bool *held)
+{
+	const struct gm_region *r = region_of(gm, at, bytes);
+	uint64_t offset, end;
+
+	assert(r);
+	offset = r->ram_offset + (at.v - r->base.v);
+	end = ram_next_data(r->ram, offset);
+	*held = end == offset;
+	if (*held)
+		end = ram_next_hole(r->ram, offset);
+	return min_u64(end - offset, bytes);
+}
+
+/* The same as gm_next_run() within one region. */
+static uint64_t run_in(const struct gm_region *r, gpa_t from, gpa_t *base)
+{
+	uint64_t offset = from.v > r->base.v ? from.v - r->base.v : 0;
+	uint32_t first, nr;
+
+	if (offset >= r->bytes)
+		return 0;
+	if (!r->blocks) {
+		*base = GPA(r->base.v + offset);
+		return r->bytes - offset;
+	}
+	nr = blocks_next_run(r->blocks, (uint32_t)(offset / r->blocks->block_bytes), BLOCK_PLUGGED,
+			     &first);
+	if (!nr)
+		return 0;
+	*base = GPA(r->base.v + max_u64(first * r->blocks->block_bytes, offset));
+	return r->base.v + (first + (uint64_t)nr) * r->blocks->block_bytes - base->v;
+}
+
+uint64_t gm_next_run(const struct guest_mem *gm, gpa_t from, gpa_t *base)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < gm->nr_regions; i++) {
+		gpa_t at;
+		uint64_t n = run_in(&gm->regions[i], from, &at);
+
+		if (n && (!bytes || at.v < base->v)) {
+			*base = at;
+			bytes = n;
+		}
+	}
+	return bytes;
+}
+
 int gm_write(const struct guest_mem *gm, gpa_t at, const void *src, size_t bytes)
 {
 	char *host = host_of(gm, at, bytes);

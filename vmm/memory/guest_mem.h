@@ -39,6 +39,21 @@ void gm_freeze(struct guest_mem *gm);
 int must_check gm_read(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes);
 int must_check gm_write(const struct guest_mem *gm, gpa_t at, const void *src, size_t bytes);
 int must_check gm_zero(const struct guest_mem *gm, gpa_t at, size_t bytes);
+/*
+ * gm_read() for whoever reads all of memory: what the host has no memory for reads as zeros, and it
+ * still has none afterwards. Also -errno of pread().
+ */
+int must_check gm_read_cold(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes);
+/*
+ * How many of BYTES at AT, within one region, are like the first: held by the host (*HELD) or not.
+ * Whole pages but for the ends.
+ */
+uint64_t gm_extent(const struct guest_mem *gm, gpa_t at, uint64_t bytes, bool *held);
+/*
+ * The run of memory that exists at FROM or next after it, within one region: where in *BASE, its
+ * length as the result; 0 when there is none.
+ */
+uint64_t gm_next_run(const struct guest_mem *gm, gpa_t from, gpa_t *base);
 #define gm_read_obj(gm, at, obj) gm_read(gm, at, obj, sizeof(*(obj)))
 #define gm_write_obj(gm, at, obj) gm_write(gm, at, obj, sizeof(*(obj)))
 

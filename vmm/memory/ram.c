@@ -174,6 +174,24 @@ int ram_nr_present(const struct ram *ram, uint64_t offset)
 	return nr;
 }
 
+int ram_read(const struct ram *ram, uint64_t offset, void *dst, size_t bytes)
+{
+	size_t done = 0;
+
+	assert(range_inside(offset, bytes, 0, ram->bytes));
+	while (done < bytes) {
+		ssize_t n = pread(ram->fd, (char *)dst + done, bytes - done,
+				  (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
 uint64_t ram_next_data(const struct ram *ram, uint64_t offset)
 {
 	off_t data = lseek(ram->fd, (off_t)offset, SEEK_DATA);
@@ -185,7 +203,7 @@ uint64_t ram_next_hole(const struct ram *ram, uint64_t offset)
 {
 	off_t hole = lseek(ram->fd, (off_t)offset, SEEK_HOLE);
 
-	return hole < 0 ? offset : (uint64_t)hole;
+	return hole < 0 ? ram->bytes : (uint64_t)hole;
 }
 
 int ram_remap(struct ram *ram, uint64_t offset, uint64_t bytes, bool allow_huge)

@@ -47,9 +47,11 @@ int must_check ram_allow_huge(struct ram *ram, uint64_t offset, uint64_t bytes, 
 int ram_collapse(struct ram *ram, uint64_t offset, uint64_t bytes);
 /* How many of the small pages of the RAM_HUGE_BYTES at OFFSET are there. Reads no page. -errno. */
 int must_check ram_nr_present(const struct ram *ram, uint64_t offset);
+/* Copies out without making a page of what is a hole: that reads as zeros. -EIO at a short read. */
+int must_check ram_read(const struct ram *ram, uint64_t offset, void *dst, size_t bytes);
 /* Where memory lies at OFFSET or next after it; the region's size when nowhere. */
 uint64_t ram_next_data(const struct ram *ram, uint64_t offset);
-/* Where memory that begins at OFFSET ends; OFFSET when none begins there. */
+/* The same for where there is none. */
 uint64_t ram_next_hole(const struct ram *ram, uint64_t offset);
 /*
  * Maps the range anew: page tables, userfaultfd registration and everything else about the old

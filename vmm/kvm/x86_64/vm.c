@@ -22,6 +22,10 @@
 #define IDENTITY_MAP_ADDR UINT64_C(0xfeffc000)
 #define TSS_ADDR UINT64_C(0xfeffd000)
 
+/* Of an interrupt message (Intel SDM, Message Signalled Interrupts). */
+#define MSI_TO_ALL (0xffu << 12)
+#define MSI_DELIVER_NMI (4u << 8)
+
 /* Where KVM has it, and only there. */
 static int enable(struct vm *vm, uint32_t capability, uint64_t value, const char *name)
 {
@@ -82,4 +86,13 @@ int arch_vm_route_irqs(struct vm *vm)
 	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &table))
 		return fail(-errno, "KVM_SET_GSI_ROUTING");
 	return 0;
+}
+
+/* As an interrupt message to all: KVM_NMI would wait for a vCPU that runs. */
+int arch_vm_nmi(struct vm *vm)
+{
+	struct kvm_msi msi = { .address_lo = (uint32_t)LAPIC_BASE | MSI_TO_ALL,
+			       .data = MSI_DELIVER_NMI };
+
+	return ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) < 0 ? fail(-errno, "KVM_SIGNAL_MSI") : 0;
 }
