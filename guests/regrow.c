@@ -71,8 +71,6 @@ int guest_main(void)
 			print("interrupts %lu\n", nr_interrupts);
 		if (c >= 0 && c != 'q' && c != 'r' && c != 'i')
 			print("got %x%x\n", (unsigned int)c >> 4, (unsigned int)c & 0xf);
-		if (read32(power.start + POWER_EVENT) & POWER_EVENT_BUTTON)
-			write8(power.start + POWER_SLEEP_CONTROL, POWER_SLEEP_S5);
 		if (target < hold && target < plugged)
 			target = plugged < hold ? plugged : hold;
 		if (target != plugged) {
@@ -83,6 +81,8 @@ int guest_main(void)
 			print("%s %lu\n", plugged == requested ? "size" : "hold", plugged);
 		said = plugged;
 		said_requested = requested;
+		if (read32(power.start + POWER_EVENT) & POWER_EVENT_BUTTON)
+			write8(power.start + POWER_SLEEP_CONTROL, POWER_SLEEP_S5);
 		while (cpu_tsc() - start < POLL_CYCLES)
 			cpu_pause();
 	}
