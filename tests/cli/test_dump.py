@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
 from terminal import Terminal  # pylint: disable=wrong-import-position
-from vm import EBB, ebb, wait_until  # pylint: disable=wrong-import-position
+from vm import EBB, SLOW, ebb, wait_until  # pylint: disable=wrong-import-position
 
 PARTS = 4
 GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""},
@@ -56,6 +57,8 @@ class Server:
             (self.fds[arguments["fdname"]],) = fds
         elif name == "dump-guest-memory":
             self.out = self.fds[arguments["protocol"].removeprefix("fd:")]
+            if stat.S_ISREG(os.fstat(self.out).st_mode):
+                os.ftruncate(self.out, 0)  # as the VM does
         elif name == "query-dump":
             if self.part == self.end and self.after == "dies":
                 raise EOFError
@@ -97,7 +100,7 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        self.thread.join(30)
+        self.thread.join(30 * SLOW)
         assert not self.thread.is_alive(), "the client never hung up"
         for fd in self.fds.values():
             os.close(fd)
@@ -137,6 +140,16 @@ def an_existing_file_is_kept_unless_by_force():
         assert done.returncode == 0, done
         with open(server.file, "rb") as f:
             assert f.read() == b"part" * PARTS
+
+
+@test
+def a_dump_that_is_refused_leaves_the_old_file():
+    with Server(refuses="dump-guest-memory") as server:
+        with open(server.file, "w", encoding="ascii") as f:
+            f.write("of yesterday")
+        assert ebb("dump", "--force", server.path, server.file).returncode == 1
+        with open(server.file, encoding="ascii") as f:
+            assert f.read() == "of yesterday"
 
 
 @test
@@ -195,7 +208,7 @@ def ctrl_c_removes_the_file():
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         wait_until(lambda: server.part == 2, 20, "half of the dump")
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=20 * SLOW)
         assert process.returncode == 130 and not output and b"stays paused" in errors, errors
         assert not os.path.exists(server.file)
 

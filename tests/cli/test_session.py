@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from tap import main, skip, test  # pylint: disable=wrong-import-position
+from tap import main, test  # pylint: disable=wrong-import-position
 from terminal import Terminal  # pylint: disable=wrong-import-position
 from vm import EBB, MiB, Qmp, guest  # pylint: disable=wrong-import-position
 
@@ -108,11 +108,6 @@ def a_dump():
     with tempfile.TemporaryDirectory() as folder, Shell(folder) as shell:
         shell.type(f"ebb run --background -n box -k {guest('regrow')} -m 64M -e 256M")
         try:
-            control = Qmp(f"{folder}/box.sock")
-            names = [row["name"] for row in control.command("query-commands")]
-            control.close()
-            if "dump-guest-memory" not in names:
-                skip("this VM has no dump-guest-memory")
             core = f"{folder}/core"
             shown = shell.type(f"ebb dump box {core}")
             assert "MiB of guest memory" in shown, shown

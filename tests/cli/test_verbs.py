@@ -323,7 +323,7 @@ def ctrl_c_cancels_the_resize_that_is_waited_for():
         try:
             vm.expect(rf"^hold {64 * MiB}\r\n")
             process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=20)
+            output, errors = process.communicate(timeout=20 * SLOW)
         finally:
             process.kill()
         assert process.returncode == 130, (process.returncode, output, errors)
@@ -342,7 +342,7 @@ def resize_cancel():
                                    stdout=subprocess.PIPE)
         wait_until(lambda: vm.job()["id"] == 3, 20, "the third job")
         succeeds("resize", vm.qmp_path, "--cancel")
-        output, _ = waiting.communicate(timeout=20)
+        output, _ = waiting.communicate(timeout=20 * SLOW)
         assert waiting.returncode == 1 and b"cancelled" in output, (waiting.returncode, output)
 
 

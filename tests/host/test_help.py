@@ -186,7 +186,7 @@ def the_manual_page_is_well_formed():
         if not shutil.which(command[0]):
             skip(f"{command[0]} is not installed")
         done = subprocess.run(command, input=page, check=False, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, env={**os.environ, "MANPAGER": "cat"})
+                              stderr=subprocess.PIPE, env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C.UTF-8"})
         said = done.stderr + (done.stdout if command[0] == "mandoc" else b"")
         assert done.returncode == 0 and not said, (command, done)
 

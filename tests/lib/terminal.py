@@ -13,7 +13,7 @@ import tempfile
 import termios
 import time
 
-from vm import EBB, Vm, wait_until
+from vm import EBB, SLOW, Vm, wait_until
 
 LFLAG = 3
 
@@ -113,7 +113,7 @@ class Terminal(Vm):
         return not self.settings()[LFLAG] & (termios.ICANON | termios.ECHO | termios.ISIG)
 
     def pump(self, seconds=0.0):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * SLOW
         while True:
             try:
                 data = os.read(self.master, 65536)
@@ -138,7 +138,7 @@ class Terminal(Vm):
         return self.code
 
     def wait(self, seconds=30):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * SLOW
         while self.poll() is None:
             assert time.monotonic() < end, f"still running: {self.tail()}"
             self.pump(0.02)
