@@ -91,7 +91,8 @@ int dump_guest_memory(void *ctx, struct json_object *args, struct json_object **
 	if (r)
 		return r == -EBUSY ? qmp_fail(err, QMP_GENERIC_ERROR,
 					      "a vCPU can't be stopped, so its registers can't be "
-					      "read; try again") : r;
+					      "read; try again, with the descriptor "
+					      "passed again") : r;
 	take_fd(&fd);
 	if (qmp_arg_bool(args, "detach", false))
 		return 0;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/utf8.h"
 #include "vmm/commands_memory.h"
 #include "vmm/control/qmp_args.h"
 
@@ -85,6 +86,7 @@ int human_monitor_command(void *ctx, struct json_object *args, struct json_objec
 	run_line(ctx, qmp_arg_str(args, "command-line", ""), out);
 	if (fclose(out))
 		return -ENOMEM;
+	utf8_clean(text); /* a line cut short may end in half a character */
 	*ret = json_object_new_string_len(text, (int)bytes);
 	return 0;
 }

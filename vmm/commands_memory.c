@@ -3,10 +3,12 @@
 #include "vmm/commands_memory.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/utf8.h"
 #include "vmm/commands_guard.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/json.h"
@@ -279,9 +281,13 @@ static struct json_object *console_object(const struct machine *m)
 {
 	struct console_info info = console_info(m->console);
 	struct json_object *o = json_object_new_object();
+	char path[PATH_MAX];
 
+	/* A file's name may be any bytes. */
+	snprintf(path, sizeof(path), "%s", info.path);
+	utf8_clean(path);
 	add_str(o, "kind", info.kind);
-	add_str(o, "path", info.path);
+	add_str(o, "path", path);
 	add_bool(o, "attached", info.attached);
 	if (info.pid)
 		add_u64(o, "pid", (uint64_t)info.pid);

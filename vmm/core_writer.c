@@ -61,13 +61,18 @@ static ssize_t put_memory(struct core_writer *w, const struct guest_mem *gm)
 {
 	const struct core_run *run = &w->core.runs[w->run];
 	gpa_t at = GPA(run->base.v + w->run_done);
+	uint64_t bytes;
 	bool held;
-	uint64_t bytes = gm_extent(gm, at, run->bytes - w->run_done, &held);
 	int r;
 
-	if (!held)
-		return put_zeros(w, bytes);
-	bytes = min_u64(bytes, PIECE_BYTES - at.v % PIECE_BYTES);
+	/* Once for each extent: it takes the kernel a look at all of its pages. */
+	if (w->run_done >= w->held_end) {
+		bytes = gm_extent(gm, at, run->bytes - w->run_done, &held);
+		if (!held)
+			return put_zeros(w, bytes);
+		w->held_end = w->run_done + bytes;
+	}
+	bytes = min_u64(w->held_end - w->run_done, PIECE_BYTES - at.v % PIECE_BYTES);
 	r = gm_read_cold(gm, at, w->piece, bytes);
 	if (r == -EFAULT)
 		return put_zeros(w, bytes);
@@ -96,7 +101,7 @@ int core_write_some(struct core_writer *w, const struct guest_mem *gm)
 		w->run_done += n > 0 ? (uint64_t)n : 0;
 		if (w->run_done == w->core.runs[w->run].bytes) {
 			w->run++;
-			w->run_done = 0;
+			w->run_done = w->held_end = 0;
 		}
 	}
 	if (n < 0)

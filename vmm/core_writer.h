@@ -19,6 +19,7 @@ struct core_writer {
 	bool is_sparse;	   /* holes can be left out */
 	size_t run;	   /* the run that is being written, */
 	uint64_t run_done; /* and how much of it is */
+	uint64_t held_end; /* so far into the run the host holds it, as far as is known */
 	char *piece;
 };
 

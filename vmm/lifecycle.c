@@ -46,6 +46,8 @@ static void on_signal(void *ctx, uint32_t events)
 		log_reopen();
 		return;
 	}
+	/* A VM that stands for its dump alone runs again, and hears of it. */
+	dump_abort(m, "a signal asks the VM to end");
 	if (!m->asked_to_end && m->state == MACHINE_RUNNING) {
 		m->asked_to_end = true;
 		machine_power_button(m);
@@ -62,6 +64,9 @@ static void hold(struct machine *m, enum machine_state state)
 
 	if (running)
 		(void)vcpus_pause(m->vcpus);
+	/* What other vCPUs asked for on their way to where they stand is not done. */
+	m->request = REQUEST_NONE;
+	(void)event_taken(m->request_fd);
 	m->state = state;
 	service_status(m);
 	if (running)

@@ -18,7 +18,9 @@ int signals_open(int *fd)
 	sigaddset(&set, SIGHUP); /* the terminal is gone */
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return fail(-errno, "sigprocmask");
+	/* Both are errors of a write. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return *fd < 0 ? fail(-errno, "signalfd") : 0;
 }

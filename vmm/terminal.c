@@ -99,7 +99,7 @@ static void on_fatal_signal(int signo)
 static void catch_fatal_signals(void)
 {
 	static const int fatal[] = { SIGSEGV, SIGBUS,  SIGILL,	SIGFPE,	 SIGABRT, SIGTRAP,
-				     SIGSYS,  SIGQUIT, SIGXCPU, SIGXFSZ };
+				     SIGSYS,  SIGQUIT, SIGXCPU };
 	struct sigaction action = { .sa_handler = on_fatal_signal, .sa_flags = (int)SA_RESETHAND };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)

@@ -227,7 +227,8 @@ const struct verb verb_console = {
 	"Shows the last 64 KiB of output first. On a terminal Ctrl-a d detaches and Ctrl-a\n"
 	"Ctrl-a sends one Ctrl-a; the VM goes on without a reader. Elsewhere every byte is the\n"
 	"guest's, and output goes on after the end of the input, until the VM ends. One at a\n"
-	"time: while somebody is attached, nobody else can.\n"
+	"time: while somebody is attached, nobody else can (with --console=pty everybody\n"
+	"can, and bytes go to one of them).\n"
 	"\n"
 	"Exit code: 0 detached or the VM ended, 35 no such VM or console, 128+n ended by signal n.",
 	NULL, run

@@ -85,7 +85,7 @@ const struct verb verb_doctor = {
 	"doctor", "[OPTION...]",
 	"say whether this host can run VMs, and what would help\n"
 	"\n"
-	"Tries what `ebb run` needs. Exit code: 0 it can, 1 something is bad; each line that is not\n"
-	"ok has the command that changes it, to be run as root.",
+	"Tries what `ebb run` needs. Where a command changes what is not ok, the line has it. Exit\n"
+	"code: 0 it can, 1 something is bad.",
 	doctor_options, run
 };

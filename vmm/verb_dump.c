@@ -118,7 +118,8 @@ static int follow(struct qmp_client *client, const char *vm, const char *path, i
 
 static int open_file(const char *path, bool force)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL), 0600);
+	/* Not emptied here: the VM does that when it begins, and may refuse to. */
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (force ? 0 : O_EXCL), 0600);
 
 	if (fd < 0 && errno == EEXIST)
 		return fail_usage("%s exists; --force replaces it", path);
@@ -128,15 +129,18 @@ static int open_file(const char *path, bool force)
 static int dump(struct qmp_client *client, const char *vm, const char *path, bool force)
 {
 	auto_close int fd = open_file(path, force), signal_fd = -1;
+	bool started = false;
 	struct stat st;
 	int code = 1;
 
 	if (fd < 0)
 		return EXIT_BAD_ARGUMENTS;
-	if (!signals_open(&signal_fd) && !start(client, fd))
+	if (!signals_open(&signal_fd) && !start(client, fd)) {
+		started = true;
 		code = follow(client, vm, path, signal_fd);
+	}
 	/* Half of a dump would look like a whole one. A FIFO or a device keeps its name. */
-	if (code && !fstat(fd, &st) && S_ISREG(st.st_mode) && unlink(path))
+	if (code && (started || !force) && !fstat(fd, &st) && S_ISREG(st.st_mode) && unlink(path))
 		fail(-errno, "remove %s", path);
 	return code;
 }

@@ -49,8 +49,10 @@ static int too_long(const char *what)
 int vm_run_dir(char dir[VM_PATH_SIZE])
 {
 	const char *own = getenv("EBB_RUN_DIR"), *xdg = getenv("XDG_RUNTIME_DIR");
+	/* Of root's VMs some are started by the system, which has no such directory. */
+	bool of_user = xdg && *xdg && geteuid();
 	int n = own && *own ? snprintf(dir, VM_PATH_SIZE, "%s", own) :
-			      snprintf(dir, VM_PATH_SIZE, "%s/ebb", xdg && *xdg ? xdg : "/run");
+			      snprintf(dir, VM_PATH_SIZE, "%s/ebb", of_user ? xdg : "/run");
 
 	return n < VM_PATH_SIZE ? 0 : too_long("run directory");
 }

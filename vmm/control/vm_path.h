@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vm_path.h - where the control socket of a VM lies, by the VM's name.
- * ${EBB_RUN_DIR:-${XDG_RUNTIME_DIR:-/run}/ebb}/NAME.sock
+ * ${EBB_RUN_DIR:-${XDG_RUNTIME_DIR:-/run}/ebb}/NAME.sock; for root, whatever XDG_RUNTIME_DIR says,
+ * /run/ebb.
  */
 #ifndef EBB_CONTROL_VM_PATH_H
 #define EBB_CONTROL_VM_PATH_H

@@ -182,9 +182,21 @@ void elastic_expect_unplug(struct elastic *e, uint32_t end, uint32_t nr)
 		huge_expected(&e->huge, offset_of(e, first + 1), offset_of(e, end - first - 1));
 }
 
+/* Whether the guest had filled the range, as far as a look at its start tells. */
+static bool is_filled(const struct elastic *e, uint32_t first, uint32_t nr)
+{
+	uint64_t at = offset_of(e, first), end = at + min_u64(offset_of(e, nr), HUGE_AT_ONCE_BYTES);
+
+	if (e->huge.mode != HUGE_AUTO)
+		return false;
+	while (at < end && ram_nr_present(&e->ram, at) == RAM_HUGE_PAGES)
+		at += RAM_HUGE_BYTES;
+	return at >= end;
+}
+
 int elastic_give_back(struct elastic *e, uint32_t first, uint32_t nr)
 {
-	bool filled = ram_next_hole(&e->ram, offset_of(e, first)) >= offset_of(e, first + nr);
+	bool filled = is_filled(e, first, nr);
 	/* Armed before discarded, so that no access in between is left unseen. */
 	int r = for_runs(e, first, nr, BLOCK_CLOSING, arm);
 

@@ -107,8 +107,11 @@ uint64_t gm_next_run(const struct guest_mem *gm, gpa_t from, gpa_t *base)
 
 	for (unsigned int i = 0; i < gm->nr_regions; i++) {
 		gpa_t at;
-		uint64_t n = run_in(&gm->regions[i], from, &at);
+		uint64_t n;
 
+		if (bytes && gm->regions[i].base.v > base->v)
+			continue;
+		n = run_in(&gm->regions[i], from, &at);
 		if (n && (!bytes || at.v < base->v)) {
 			*base = at;
 			bytes = n;

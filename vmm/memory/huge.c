@@ -15,7 +15,7 @@
  */
 #define PRESENT_MIN 448
 /* And at most so many where the guest is about to write them all: few are copied. */
-#define EMPTY_MAX (512 - PRESENT_MIN)
+#define EMPTY_MAX (RAM_HUGE_PAGES - PRESENT_MIN)
 /* A call waits for every CPU, 0 to 5 ms, and then takes 0.2 to 3 ms for each unit. */
 #define RUN_UNITS 4
 /* Of units that need nothing, in one step. */

@@ -164,7 +164,7 @@ int ram_collapse(struct ram *ram, uint64_t offset, uint64_t bytes)
 
 int ram_nr_present(const struct ram *ram, uint64_t offset)
 {
-	unsigned char pages[RAM_HUGE_BYTES / SMALL_PAGE_BYTES];
+	unsigned char pages[RAM_HUGE_PAGES];
 	int nr = 0;
 
 	if (mincore(at_offset(ram, offset, RAM_HUGE_BYTES), RAM_HUGE_BYTES, pages))

@@ -19,6 +19,7 @@ struct ram {
 
 /* The size of the huge pages that can back it (x86, and aarch64 with 4 KiB pages). */
 #define RAM_HUGE_BYTES (2 * MiB)
+#define RAM_HUGE_PAGES 512 /* small pages in a huge one */
 
 /* BYTES: a multiple of RAM_HUGE_BYTES. NAME shows in /proc/PID/maps. */
 int must_check ram_create(struct ram *ram, const char *name, uint64_t bytes);
