@@ -585,3 +585,22 @@ Test(guard, a_guard_that_stops_lets_everybody_go)
 	guard_stop(rig.g);
 	guard_free(NULL);
 }
+
+Test(guard, attacks_are_answered_at_a_pace)
+{
+	struct hammer h[2];
+	uint64_t start = clock_ns(), before = guard_peek(rig.g).nr_answers, answers, most;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		h[i] = (struct hammer){ .ram = &rig.ram, .bytes = REGION, .seed = i };
+		hammer_start(&h[i]);
+	}
+	sleep_ms(300);
+	for (unsigned int i = 0; i < 2; i++)
+		cr_assert(hammer_stop(&h[i]));
+	answers = guard_peek(rig.g).nr_answers - before;
+	/* 16 at once, twice: as credit, and as the last batch. */
+	most = (clock_ns() - start) / (NS_PER_MS / 10) + 32;
+	cr_expect_leq(answers, most);
+	cr_expect_gt(answers, 0);
+}

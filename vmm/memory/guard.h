@@ -9,6 +9,8 @@
  *     GUARD_TABLES_MAX (guard_reclaim_tables());
  *   - what a guest writes there it may read back for GUARD_EXPIRY_NS, never later, never in memory
  *     that is given to it later, and no device ever sees it;
+ *   - violations are answered at most every 0.1 ms on average: an attack costs the host and the
+ *     guest's other vCPUs little;
  *   - at least one event is counted per chunk read and per page written in a chunk's lifetime, and
  *     no more than accesses, but for those whose vCPU does not run between the answer and its end:
  *     they come again.

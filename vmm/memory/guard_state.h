@@ -43,6 +43,7 @@ struct guard {
 	struct guard_region *regions; /* complete before the thread starts */
 	uint64_t nr_turns;	      /* of the thread's loop; atomic */
 	bool answering;		      /* the thread has taken events; atomic */
+	uint64_t due_ns;	      /* the thread's: when it answers the next violation */
 	/* For guard_is_stuck(). */
 	uint64_t seen_turns, waiting_since_ns;
 

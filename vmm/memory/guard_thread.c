@@ -14,6 +14,12 @@
 #define COPY_TRIES 1000
 /* Between attempts when the host has no memory. */
 #define RETRY_NS (10 * NS_PER_MS)
+/*
+ * A violation is answered each so long, after a few at once. The attacker sleeps meanwhile: what an
+ * attack takes of the host's processors, and of the guest's by flushes of their TLBs, is bounded.
+ */
+#define PACE_NS (NS_PER_MS / 10)
+#define PACE_BURST_NS (EVENTS_AT_ONCE * PACE_NS)
 
 static struct guard_region *region_of(struct guard *g, const char *at, uint64_t *offset)
 {
@@ -32,6 +38,7 @@ static void count(struct guard_region *r, uint64_t offset, const struct uffd_eve
 {
 	struct unit_count *unit = &r->counts[unit_at(offset)];
 
+	r->guard->due_ns += PACE_NS;
 	if (!e->is_write && r->info.reads_lawful) {
 		r->info.counts.lawful_reads++;
 		return;
@@ -218,6 +225,16 @@ static int expire(struct guard *g)
 	return ms;
 }
 
+static void keep_pace(struct guard *g)
+{
+	uint64_t now = clock_ns();
+
+	if (g->due_ns + PACE_BURST_NS < now)
+		g->due_ns = now - PACE_BURST_NS;
+	if (g->due_ns > now)
+		nanosleep(&(struct timespec){ .tv_nsec = (long)(g->due_ns - now) }, NULL);
+}
+
 void *guard_main(void *arg)
 {
 	struct guard *g = arg;
@@ -230,8 +247,10 @@ void *guard_main(void *arg)
 	while (!fds[0].revents) {
 		if (poll(fds, ARRAY_SIZE(fds), expire(g)) < 0 && errno != EINTR)
 			fds[1].revents = 0;
-		if (fds[1].revents)
+		if (fds[1].revents) {
 			take_events(g);
+			keep_pace(g);
+		}
 		__atomic_fetch_add(&g->nr_turns, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
