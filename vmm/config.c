@@ -9,6 +9,7 @@
 
 #include "vmm/base/given.h"
 #include "vmm/base/log.h"
+#include "vmm/base/names.h"
 #include "vmm/base/size.h"
 
 #define BLOCK_BYTES_MIN (2 * MiB)
@@ -160,13 +161,12 @@ static const char *const violations[] = { "contain", "pause", "kill" };
 
 int config_violation_parse(const char *name, enum config_violation *violation)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(violations); i++) {
-		if (strcmp(name, violations[i]) != 0)
-			continue;
-		*violation = (enum config_violation)i;
-		return 0;
-	}
-	return -EINVAL;
+	int i = name_index(violations, ARRAY_SIZE(violations), name);
+
+	if (i < 0)
+		return i;
+	*violation = (enum config_violation)i;
+	return 0;
 }
 
 const char *config_violation_name(enum config_violation violation)

@@ -9,23 +9,13 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, skip, test  # pylint: disable=wrong-import-position
-from vm import EBB, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
+from vm import EBB, MiB, Vm, ebb, guest, scratch, wait_until  # pylint: disable=wrong-import-position
 
 HELLO = guest("hello")
 NOBODY = 65534
-
-
-@contextlib.contextmanager
-def scratch():
-    folder = tempfile.mkdtemp(prefix="ebb-test-")
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def group_is_empty(group):

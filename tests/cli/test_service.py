@@ -10,12 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, skip, test  # pylint: disable=wrong-import-position
 from vm import (EBB, ROOT, SLOW, MiB, Qmp, Vm, ebb,  # pylint: disable=wrong-import-position
-                guest, wait_until)
+                guest, scratch, wait_until)
 
 NOBODY = 65534
 CONSOLE = ("-k", guest("console"), "-m", "64M")
@@ -32,15 +31,6 @@ if names:
     os.environ["LISTEN_FDNAMES"] = names
 os.execv(sys.argv[4], sys.argv[4:])
 """
-
-
-@contextlib.contextmanager
-def scratch():
-    folder = tempfile.mkdtemp(prefix="ebb-test-")
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 class Run:

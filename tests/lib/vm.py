@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A VM under test: starts ebb, talks to its console and control socket, and asks the host (never
 ebb) how much memory stands behind it."""
+import contextlib
 import json
 import os
 import re
@@ -52,6 +53,16 @@ def wait_until(condition, seconds, what):
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds * SLOW:.0f} s: {what}")
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def scratch():
+    """A folder that goes with the block."""
+    folder = tempfile.mkdtemp(prefix="ebb-test-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 class Qmp:

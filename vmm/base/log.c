@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/names.h"
 #include "vmm/base/utf8.h"
 
 #define LINE_BYTES 4096 /* the registers of a vCPU are the longest message */
@@ -37,13 +38,12 @@ void log_set_raw_terminal(bool raw) { __atomic_store_n(&raw_terminal, raw, __ATO
 
 int log_level_parse(const char *name, enum log_level *level)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(level_name); i++) {
-		if (!strcmp(name, level_name[i])) {
-			*level = (enum log_level)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
+	int i = name_index(level_name, ARRAY_SIZE(level_name), name);
+
+	if (i < 0)
+		return i;
+	*level = (enum log_level)i;
+	return 0;
 }
 
 void log_set_format(enum log_format wanted)
@@ -53,13 +53,12 @@ void log_set_format(enum log_format wanted)
 
 int log_format_parse(const char *name, enum log_format *parsed)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(format_name); i++) {
-		if (!strcmp(name, format_name[i])) {
-			*parsed = (enum log_format)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
+	int i = name_index(format_name, ARRAY_SIZE(format_name), name);
+
+	if (i < 0)
+		return i;
+	*parsed = (enum log_format)i;
+	return 0;
 }
 
 static int open_file(const char *path)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/names.h"
 
 #define UNIT_BYTES RAM_HUGE_BYTES
 /*
@@ -27,13 +28,12 @@ static const char *const mode_names[] = { "auto", "always", "never" };
 
 int huge_mode_parse(const char *name, enum huge_mode *mode)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(mode_names); i++) {
-		if (strcmp(name, mode_names[i]) != 0)
-			continue;
-		*mode = (enum huge_mode)i;
-		return 0;
-	}
-	return -EINVAL;
+	int i = name_index(mode_names, ARRAY_SIZE(mode_names), name);
+
+	if (i < 0)
+		return i;
+	*mode = (enum huge_mode)i;
+	return 0;
 }
 
 const char *huge_mode_name(enum huge_mode mode) { return mode_names[mode]; }
