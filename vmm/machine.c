@@ -407,7 +407,6 @@ void machine_free(struct machine *m)
 		dump_abort(m, "the VM has ended");
 		unboot(m);
 		console_free(m->console);
-		qmp_server_free(m->qmp);
 		for (unsigned int i = 0; i < m->nr_elastic; i++)
 			vmem_free(m->elastic[i].vmem);
 		loop_unlock(m->loop);
@@ -427,6 +426,11 @@ void machine_free(struct machine *m)
 	auto_close_fn(&m->signal_fd);
 	auto_close_fn(&m->request_fd);
 	service_close(m);
+	if (m->loop) {
+		loop_lock(m->loop);
+		qmp_server_free(m->qmp); /* whom it hangs up on finds nothing of the VM left */
+		loop_unlock(m->loop);
+	}
 	loop_free(m->loop);
 	kvm_close(&m->kvm);
 	free(m);

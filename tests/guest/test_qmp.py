@@ -123,11 +123,11 @@ def replies_and_events_are_what_the_schema_says():
         ask("human-monitor-command", command_line="info numa")
         ask("set-action", reboot="reset", shutdown="poweroff", panic="shutdown")
         ask("__org.ebb_set-violation", action="contain")
+        ask("stop")  # before its button is pressed: the guest would power off
         ask("system_powerdown")
-        ask("stop")
         ask("dump-guest-memory", paging=False, protocol="file:/dev/null")
-        ask("cont")
         ask("system_reset")
+        ask("cont")
         vm.expect(r"^size 0\r")
         ask("query-dump")
         ask("quit")

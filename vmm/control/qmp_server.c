@@ -326,15 +326,16 @@ void qmp_server_free(struct qmp_server *server)
 	if (!server)
 		return;
 	assert(!server->running);
+	loop_timer_cancel(server->loop, &server->accept_again);
+	if (server->listener.fd >= 0)
+		loop_remove(server->loop, server->listener.fd);
+	/* Before its clients hear of the end: they find no socket any more. */
+	vm_socket_close(&server->listener);
 	while (server->sessions) {
 		qmp_session_drain(server->sessions, until_ns);
 		gone(server, server->sessions);
 	}
 	qmp_events_clear(&server->events);
-	loop_timer_cancel(server->loop, &server->accept_again);
-	if (server->listener.fd >= 0)
-		loop_remove(server->loop, server->listener.fd);
-	vm_socket_close(&server->listener);
 	json_object_put(server->schema);
 	free(server);
 }
