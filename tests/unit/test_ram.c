@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/unit/guard_rig.h"
 #include "tests/unit/stderr_text.h"
@@ -56,6 +57,16 @@ Test(ram, a_region_starts_on_a_huge_page_and_holds_nothing)
 	cr_expect(mapping_has(0, "dd") && mapping_has(0, "dc"), "no dump, no fork");
 	ram_destroy(&ram);
 	ram_destroy(&ram);
+}
+
+Test(ram, destroy_takes_the_guard_zone_with_it)
+{
+	unsigned char page;
+	char *behind = (char *)ram.host + BYTES;
+
+	cr_assert_eq(mincore(behind, 1, &page), 0, "there is one");
+	ram_destroy(&ram);
+	cr_expect(mincore(behind, 1, &page) == -1 && errno == ENOMEM);
 }
 
 Test(ram, residence_of_a_range_counts_what_lies_in_it_alone)

@@ -36,29 +36,20 @@ static int advise(void *host, uint64_t bytes, bool allow_huge)
 	return 0;
 }
 
-static void *map_aligned(int fd, uint64_t bytes)
-{
-	char *window = mmap(NULL, bytes + MAP_ALIGN, PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	char *start;
+static uint64_t window_bytes(uint64_t bytes) { return bytes + MAP_ALIGN; }
 
-	if (window == MAP_FAILED)
-		return MAP_FAILED;
-	start = (char *)align_up((uintptr_t)window, MAP_ALIGN);
-	if (mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
-		 0) == MAP_FAILED) {
-		munmap(window, bytes + MAP_ALIGN);
-		return MAP_FAILED;
-	}
-	/* What stays of the window on both sides is the guard zone against a stray access. */
-	return start;
+/* What stays of the window on both sides is the guard zone against a stray access. */
+static void *map_aligned(void *window, int fd, uint64_t bytes)
+{
+	return mmap((void *)align_up((uintptr_t)window, MAP_ALIGN), bytes, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
 }
 
 int ram_create(struct ram *ram, const char *name, uint64_t bytes)
 {
 	auto_close int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *host;
-	int r;
+	void *window, *host;
+	int r = 0;
 
 	assert(bytes && is_aligned(bytes, MAP_ALIGN));
 	if (fd < 0)
@@ -67,15 +58,20 @@ int ram_create(struct ram *ram, const char *name, uint64_t bytes)
 		return fail(-errno, "size of %s", name);
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return fail(-errno, "seal %s", name);
-	host = map_aligned(fd, bytes);
+	window = mmap(NULL, window_bytes(bytes), PROT_NONE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (window == MAP_FAILED)
+		return fail(-errno, "address space for %s", name);
+	host = map_aligned(window, fd, bytes);
 	if (host == MAP_FAILED)
-		return fail(-errno, "map %s", name);
-	r = advise(host, bytes, true);
+		r = fail(-errno, "map %s", name);
+	else if ((r = advise(host, bytes, true)))
+		r = fail(r, "madvise %s", name);
 	if (r) {
-		munmap(host, bytes);
-		return fail(r, "madvise %s", name);
+		munmap(window, window_bytes(bytes));
+		return r;
 	}
-	*ram = (struct ram){ .fd = take_fd(&fd), .bytes = bytes, .host = host };
+	*ram = (struct ram){ .fd = take_fd(&fd), .bytes = bytes, .host = host, .window = window };
 	return 0;
 }
 
@@ -83,7 +79,7 @@ void ram_destroy(struct ram *ram)
 {
 	if (!ram->host)
 		return;
-	munmap(ram->host, ram->bytes);
+	munmap(ram->window, window_bytes(ram->bytes));
 	close(ram->fd);
 	*ram = (struct ram){ .fd = -1 };
 }

@@ -14,6 +14,7 @@ struct ram {
 	int fd;
 	uint64_t bytes;
 	void *host; /* this process's mapping; for memslots and guest_mem.c alone */
+	void *window; /* the mapping and the guard zone around it; ram.c's own */
 	bool no_huge; /* no huge page, whoever allows it */
 };
 
