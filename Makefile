@@ -5,6 +5,7 @@
 # make check           every test; the last line counts them
 # make bench           ratios against peers, a table and build/bench.json
 # make soak            minutes of random resizes, pauses and reboots of a stock kernel
+# make fuzz            each fuzz target for FUZZ_SECONDS (600); FUZZ=NAME: one of them
 # make install         PREFIX=/usr/local, DESTDIR; make uninstall
 # make deb             build/ebb_VERSION_ARCHITECTURE.deb
 # make SAN=address,undefined | SAN=thread | COV=1 | CC=clang | V=1    variants, in build/<variant>/
@@ -40,7 +41,7 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_LIB := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 UNIT     := $(UNIT_SRC:%.c=$(B)/%)
 HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/rig/*.c tests/lib/*.c tests/bench/*.c))
-HEADERS  := $(foreach d,$(LIB_DIRS) vmm tests/unit,$(wildcard $(d)/*.h))
+HEADERS  := $(foreach d,$(LIB_DIRS) vmm tests/unit tests/fuzz,$(wildcard $(d)/*.h))
 objs      = $(patsubst %.c,$(B)/%.o,$(1))
 
 # The program prints its own manual page and completions, from its tables.
@@ -83,6 +84,23 @@ $(UNIT): $(B)/%: $(B)/%.o $(call objs,$(UNIT_LIB)) $(B)/libebb.a
 $(HELPERS): %: %.o
 	@echo "  LD    $@"
 	$(Q)$(CC) $^ $(ALL_LDFLAGS) -o $@
+
+# Fuzz targets, tests/fuzz/fuzz_NAME.c each, in a variant of their own: the whole library tells the
+# fuzzer where an input went. They use the rigs of the unit tests, without Criterion.
+FUZZ_VARIANT := CC=clang SAN=fuzzer-no-link$(comma)address$(comma)undefined
+FUZZERS      := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_RIGS    := $(wildcard tests/unit/fake_*.c tests/unit/vmem_rig.c tests/unit/balloon_rig.c)
+FUZZ_LIB     := $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)) $(FUZZ_RIGS)
+ifneq ($(findstring fuzzer-no-link,$(SAN)),)
+$(call objs,$(FUZZ_LIB)) $(FUZZERS:%=%.o): ALL_CFLAGS += -Itests/fuzz -fno-sanitize=fuzzer-no-link
+endif
+$(B)/libfuzz.a: $(call objs,$(sort $(FUZZ_LIB)))
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(FUZZERS): %: %.o $(B)/libfuzz.a $(B)/libebb.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $^ $(subst fuzzer-no-link,fuzzer,$(ALL_LDFLAGS)) $(LIBS) -o $@
+fuzzers: $(FUZZERS)
 
 # Preloaded into the binary under test: a host that refuses.
 PRELOADS := $(patsubst %.c,$(B)/%.so,$(wildcard tests/preload/*.c))
@@ -129,6 +147,7 @@ check: setup
 	$(SUBMAKE) all unit helpers guests check-headers check-layers check-aarch64
 	$(SUBMAKE) SAN=address,undefined all unit
 	$(SUBMAKE) SAN=thread all
+	$(SUBMAKE) $(FUZZ_VARIANT) fuzzers
 	$(Q)tests/run
 
 demo: setup
@@ -145,6 +164,12 @@ soak: setup
 	$(SUBMAKE) SAN=address,undefined all
 	$(Q)env $$(tests/linux/prepare) EBB=build/$(ARCH)-cc-address-undefined/ebb EBB_TEST_SLOW=3 \
 		tests/rig/rig --env SOAK_SECONDS --env SOAK_SEED -- /usr/bin/python3 -B tests/linux/soak.py
+
+# By hand: what was found to be worth keeping stays in build/fuzz/NAME (FUZZ_SECONDS, FUZZ_SEED).
+FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz: setup
+	$(SUBMAKE) $(FUZZ_VARIANT) fuzzers
+	$(Q)tests/fuzz/run --keep $(FUZZ)
 
 # Coverage of the unit tests and the bare-metal guests, as a table per file.
 coverage: setup
@@ -177,5 +202,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check coverage \
-        demo bench soak install uninstall deb sizes clean
+        demo bench soak fuzzers fuzz install uninstall deb sizes clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
