@@ -350,8 +350,7 @@ static void ask_nonsense(void)
 	uint16_t type = fuzz_u8(&in), nr_blocks = nr;
 	uint64_t addr;
 
-	if (type & 0x80)
-		type = (uint16_t)(type << 8 | fuzz_u8(&in));
+	type = type < 0xe0 ? type % 5 : (uint16_t)(type << 8 | fuzz_u8(&in));
 	if (how & 16)
 		nr_blocks = (uint16_t)((1u << (nr & 15)) + (nr >> 4));
 	else if (how & 32)
@@ -526,7 +525,10 @@ static void step(void)
 		stain();
 		break;
 	case 12:
-		fill();
+		if (fuzz_u8(&in) < 32)
+			fill();
+		else
+			write_word();
 		break;
 	case 13: {
 		uint8_t how = fuzz_u8(&in);

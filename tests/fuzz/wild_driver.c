@@ -6,7 +6,7 @@
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 
-#define RINGS_BYTES (16 * KiB)
+#define RINGS_BYTES (4 * KiB)
 #define SERVE_MAX   4
 
 void wild_forget_memory(struct fake_memory *m)
