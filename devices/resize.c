@@ -44,6 +44,7 @@ void resize_start(struct resize *r, uint64_t target_bytes, uint64_t plugged_byte
 		  uint64_t limit_bytes, uint64_t deadline_ns, uint64_t now)
 {
 	*r = (struct resize){
+		.kind = r->kind,
 		.id = r->id + 1,
 		.state = RESIZE_RUNNING,
 		.start_bytes = plugged_bytes,
@@ -183,6 +184,7 @@ static enum resize_reason shown_reason(const struct resize *r, uint64_t now)
 struct resize_status resize_status(const struct resize *r, uint64_t now)
 {
 	struct resize_status s = {
+		.kind = r->kind,
 		.id = r->id,
 		.state = r->state,
 		.reason = shown_reason(r, now),
@@ -207,6 +209,25 @@ struct resize_status resize_status(const struct resize *r, uint64_t now)
 	return s;
 }
 
+static const char *const driver_name[] = {
+	[RESIZE_VMEM] = "virtio-mem", [RESIZE_BALLOON] = "virtio-balloon",
+};
+
+/* Guesses at why a guest does not go on; by kind, shrinking and growing. */
+static const char *const may_hang[][2] = {
+	[RESIZE_VMEM] = { "it may have no free or movable memory to give, or its driver hangs",
+			  "it may lack free memory to manage more, or its driver hangs" },
+	[RESIZE_BALLOON] = { "it may have no free memory to give, or its driver hangs",
+			     "its driver may hang" },
+};
+static const char *const may_lack[][2] = {
+	[RESIZE_VMEM] = { "it may have no free or movable memory left to give",
+			  "it may lack free memory to manage more, or memory it has is not "
+			  "online" },
+	[RESIZE_BALLOON] = { "it may have no free memory left to give, or took some back in need",
+			     "its driver may hang" },
+};
+
 const char *resize_explain(const struct resize_status *s, char *buf, size_t bytes)
 {
 	bool grow = s->target_bytes > s->plugged_bytes;
@@ -220,8 +241,8 @@ const char *resize_explain(const struct resize_status *s, char *buf, size_t byte
 		break;
 	case RESIZE_NO_DRIVER:
 		snprintf(buf, bytes,
-			 "no virtio-mem driver is ready in the guest (not loaded, or its device "
-			 "needs a reset)");
+			 "no %s driver is ready in the guest (not loaded, or its device needs a "
+			 "reset)", driver_name[s->kind]);
 		break;
 	case RESIZE_REFUSED:
 		snprintf(buf, bytes,
@@ -246,18 +267,12 @@ const char *resize_explain(const struct resize_status *s, char *buf, size_t byte
 		break;
 	case RESIZE_SILENT:
 		snprintf(buf, bytes, "the guest sent no request since %" PRIu32 " interrupts: %s",
-			 s->nr_ignored,
-			 grow ? "it may lack free memory to manage more, or its driver hangs"
-			      : "it may have no free or movable memory to give, or its driver "
-				"hangs");
+			 s->nr_ignored, may_hang[s->kind][grow]);
 		break;
 	case RESIZE_STOPPED:
 		snprintf(buf, bytes,
 			 "the guest stopped after %" PRIu64 " MiB, %" PRIu64 " MiB short: %s",
-			 moved, missing,
-			 grow ? "it may lack free memory to manage more, or memory it has is not "
-				"online"
-			      : "it may have no free or movable memory left to give");
+			 moved, missing, may_lack[s->kind][grow]);
 		break;
 	case RESIZE_DEADLINE:
 		snprintf(buf, bytes,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resize.h - a resize as a job: from a target to done, short (with the reason) or cancelled.
+ * Of elastic memory (a size is what is plugged) or of a balloon (what is not ballooned).
  * Pure: no I/O, the monotonic time is an argument, the caller sets the timer and raises the
  * interrupt. One struct lives as long as its device and runs one job after the other; it is also
  * fed between jobs, so that a new job knows its driver.
@@ -23,6 +24,8 @@
 
 enum resize_state { RESIZE_NONE, RESIZE_RUNNING, RESIZE_DONE, RESIZE_SHORT, RESIZE_CANCELLED };
 
+enum resize_kind { RESIZE_VMEM, RESIZE_BALLOON };
+
 /* What the host can see; the guest's side of it is a guess and worded as one. */
 enum resize_reason {
 	RESIZE_UNHINDERED,
@@ -37,6 +40,7 @@ enum resize_reason {
 };
 
 struct resize {
+	enum resize_kind kind; /* set once, by the owner */
 	uint32_t id; /* of the latest job, from 1 on; 0: none yet */
 	enum resize_state state;
 	enum resize_reason reason; /* of a job that ended short */
@@ -77,6 +81,7 @@ bool must_check resize_tick(struct resize *r, uint64_t now_ns);
 uint64_t resize_next_ns(const struct resize *r);
 
 struct resize_status {
+	enum resize_kind kind;
 	uint32_t id;
 	enum resize_state state;
 	enum resize_reason reason; /* of a short job, or of a running one without progress */

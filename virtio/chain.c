@@ -108,6 +108,15 @@ int chain_write(struct chain *c, const void *src, size_t bytes)
 	return 0;
 }
 
+bool chain_take_place(struct chain *c, gpa_t *at, uint32_t *bytes)
+{
+	if (!c->writable)
+		return false;
+	*bytes = (uint32_t)next_piece(c, &c->write, c->writable, at);
+	c->writable -= *bytes;
+	return true;
+}
+
 bool chain_writable_valid(const struct chain *c)
 {
 	return all_valid(c, c->write, c->writable);

@@ -54,6 +54,12 @@ int must_check chain_write(struct chain *c, const void *src, size_t bytes);
 #define chain_read_obj(c, obj) chain_read(c, obj, sizeof(*(obj)))
 #define chain_write_obj(c, obj) chain_write(c, obj, sizeof(*(obj)))
 /*
+ * For messages that are places and not bytes (a range of memory to give back): the next piece of
+ * the device's part that lies together, which counts as passed, not as written. Whether it exists
+ * is for the caller to ask. False: the end.
+ */
+bool chain_take_place(struct chain *c, gpa_t *at, uint32_t *bytes);
+/*
  * Pins all memory of the chain, for a device that answers later (gm_pin()); undone once, before the
  * chain is pushed or forgotten. -EFAULT: some of it does not exist, nothing is pinned.
  */

@@ -26,6 +26,8 @@ struct virtio_ops {
 	uint64_t (*features)(struct virtio_dev *dev);
 	/* Optional: may refuse what the driver chose (FEATURES_OK then does not stick). */
 	bool (*features_ok)(struct virtio_dev *dev, uint64_t features);
+	/* Optional: whether there is such a queue (below nr_queues), by the features chosen. */
+	bool (*has_queue)(const struct virtio_dev *dev, unsigned int queue);
 	/* The driver has made buffers available in QUEUE. Only called while live. */
 	void (*kick)(struct virtio_dev *dev, unsigned int queue);
 	/*

@@ -215,10 +215,16 @@ static void write_status(struct virtio_mmio *m, uint32_t value)
 
 /* Queues. */
 
+static bool has_queue(const struct virtio_dev *dev, uint32_t queue)
+{
+	return queue < dev->ops->nr_queues &&
+	       (!dev->ops->has_queue || dev->ops->has_queue(dev, queue));
+}
+
 /* The selected queue, or NULL. */
 static struct virtq *selected_queue(struct virtio_mmio *m)
 {
-	return m->queue_sel < m->dev->ops->nr_queues ? &m->dev->queues[m->queue_sel] : NULL;
+	return has_queue(m->dev, m->queue_sel) ? &m->dev->queues[m->queue_sel] : NULL;
 }
 
 /* The same while its place and size may change: between FEATURES_OK and DRIVER_OK, not ready. */
@@ -270,7 +276,7 @@ static void write_queue_notify(struct virtio_mmio *m, uint32_t queue)
 {
 	const struct virtio_dev *dev = m->dev;
 
-	if (queue >= dev->ops->nr_queues)
+	if (!has_queue(dev, queue))
 		log_guest("%s: notification for queue %u", dev->ops->name, queue);
 	else if (virtio_live(dev) && dev->queues[queue].ready)
 		m->kick(m->kick_ctx, queue);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/base/given.h"
+#include "vmm/commands_balloon.h"
 #include "vmm/commands_dump.h"
 #include "vmm/commands_guard.h"
 #include "vmm/commands_hmp.h"
@@ -197,14 +198,6 @@ static int set_action(void *ctx, struct json_object *args, struct json_object **
 	return 0;
 }
 
-/* QEMU's meaning: a command for a device that is not there. */
-static int no_balloon(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
-{
-	(void)ctx, (void)args, (void)ret;
-	return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE, "No balloon device has been activated");
-}
-
 /* --- the table --------------------------------------------------------------------------------- */
 
 static const struct qmp_command command_rows[] = {
@@ -230,15 +223,20 @@ static const struct qmp_command command_rows[] = {
 	  query_cpus_fast },
 	{ "query-cpus", NULL, "[{" CPU_MEMBERS " CPU:u current:b qom_path:s thread_id:i}]",
 	  "The same, for clients that know its older names.", query_cpus },
-	{ "balloon", "value:i", NULL, "There is no balloon device.", no_balloon },
-	{ "query-balloon", NULL, "{actual:u}", "There is no balloon device.", no_balloon },
+	{ "balloon", "value:i", NULL,
+	  "Inflate or deflate the balloon until the guest has `value` bytes of its boot memory "
+	  "left.", balloon },
+	{ "query-balloon", NULL, "{actual:u}", "The boot memory that is not ballooned, in bytes.",
+	  query_balloon },
 	{ "query-memory-devices", NULL, MEMORY_DEVICES_TYPE,
 	  "The virtio-mem devices and their sizes in bytes.", query_memory_devices },
 	{ "query-memory-size-summary", NULL, "{base-memory:u plugged-memory:u}",
 	  "Boot memory and plugged memory in bytes.", query_memory_size_summary },
-	{ "qom-get", "path:s property:s", "any", "A property of a virtio-mem device.", qom_get },
+	{ "qom-get", "path:s property:s", "any",
+	  "A property of a virtio-mem device or of the balloon.", qom_get },
 	{ "qom-set", "path:s property:s value:any", NULL,
-	  "Set requested-size (bytes) of a virtio-mem device.", qom_set },
+	  "Set requested-size (bytes) of a virtio-mem device or guest-stats-polling-interval "
+	  "(seconds) of the balloon.", qom_set },
 	{ "qom-list", "path:s", "[{name:s type:s}]",
 	  "Children or properties of /machine/peripheral and what is there.", qom_list },
 	{ "dump-guest-memory",
@@ -258,9 +256,28 @@ static const struct qmp_command command_rows[] = {
 	{ "__org.ebb_set-violation", "action:s", NULL,
 	  "What follows when the guest uses memory that it gave back: contain, pause or kill.",
 	  set_violation },
+	{ "__org.ebb_query-guest-stats", NULL, GUEST_STATS_TYPE,
+	  "Statistics that the guest takes now; an error when it has not within a second.",
+	  query_guest_stats },
+	{ "__org.ebb_reclaim", "timeout?:n", "{" RECLAIM_MEMBERS "}",
+	  "Take the guest's free memory, a job; timeout in seconds (default 60).",
+	  start_reclaim },
+	{ "__org.ebb_query-reclaim", NULL, "{" RECLAIM_MEMBERS "}", "The latest reclaim.",
+	  query_reclaim },
+	{ "__org.ebb_cancel-reclaim", NULL, "{" RECLAIM_MEMBERS "}", "End the running reclaim.",
+	  cancel_reclaim },
+	{ "__org.ebb_query-working-set", NULL, "[{" WORKING_SET_MEMBERS "}]",
+	  "The last working set of each of the guest's nodes, by its own word.",
+	  query_working_set },
+	{ "__org.ebb_ask-working-set",
+	  "node?:u(0..65535) ages-ms?:[u(1..4294967294)] report-threshold-ms?:u(0..4294967295) "
+	  "refresh-interval-ms?:u(0..4294967295)", NULL,
+	  "Ask a node of the guest for its working set or, with ages-ms, set the borders of its "
+	  "bins and when it reports by itself.", ask_working_set },
 	{ "__org.ebb_resize", "size:u(0..9223372036854775807) device?:s timeout?:n",
 	  "[{" RESIZE_MEMBERS "}]",
-	  "Start a resize job: size in bytes of the whole guest or, with device, of that device; "
+	  "Start a resize job: size in bytes of the whole guest or, with device, of that device; of "
+	  "the balloon it is the boot memory that shall be left; "
 	  "timeout in seconds.", start_resize },
 	{ "__org.ebb_query-resize", "device?:s", "[{" RESIZE_MEMBERS "}]",
 	  "The latest resize job of each device.", query_resize },
@@ -276,8 +293,11 @@ static const struct qmp_event_type event_rows[] = {
 	{ "RESUME", NULL },
 	{ "GUEST_PANICKED", "action:pause|poweroff" },
 	{ "MEMORY_DEVICE_SIZE_CHANGE", "id:s size:u qom-path:s" },
+	{ "BALLOON_CHANGE", "actual:u" },
 	{ "DUMP_COMPLETED", "result:{" DUMP_MEMBERS "} error?:s" },
 	{ "__org.ebb_RESIZE", RESIZE_MEMBERS },
+	{ "__org.ebb_RECLAIM", RECLAIM_MEMBERS },
+	{ "__org.ebb_WORKING_SET", WORKING_SET_MEMBERS },
 	{ "__org.ebb_VIOLATION", "device:s action:contain|pause|kill " VIOLATION_COUNTS_MEMBERS
 	  " last-address:u last-thread?:u" },
 	{ "__org.ebb_GUARD_STOP", "reason:s" },

@@ -9,6 +9,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/utf8.h"
+#include "vmm/commands_balloon.h"
 #include "vmm/commands_guard.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/json.h"
@@ -100,34 +101,57 @@ int explain_target(const struct machine_elastic *e, uint64_t bytes, int error,
 
 /* --- resize ------------------------------------------------------------------------------------ */
 
-struct json_object *job_object(const struct machine_elastic *e)
+struct json_object *resize_object(const char *device, const struct resize_status *s,
+				  uint64_t size_bytes)
 {
-	struct resize_status s = vmem_job(e->vmem);
 	struct json_object *o = json_object_new_object();
 	char text[256];
 
-	add_str(o, "device", elastic_id(e));
-	add_u64(o, "id", s.id);
-	add_str(o, "state", resize_state_name(s.state));
-	add_u64(o, "start", s.start_bytes);
-	add_u64(o, "target", s.target_bytes);
-	add_u64(o, "size", blocks_plugged_bytes(&e->elastic.blocks));
-	add_u64(o, "elapsed-ms", s.elapsed_ns / NS_PER_MS);
-	if (s.left_ns != UINT64_MAX)
-		add_u64(o, "left-ms", s.left_ns / NS_PER_MS);
-	add_u64(o, "interrupts", s.nr_raises);
-	add_u64(o, "requests", s.nr_requests);
-	if (s.reason != RESIZE_UNHINDERED) {
-		add_str(o, "reason", resize_reason_name(s.reason));
-		add_str(o, "explanation", resize_explain(&s, text, sizeof(text)));
+	add_str(o, "device", device);
+	add_u64(o, "id", s->id);
+	add_str(o, "state", resize_state_name(s->state));
+	add_u64(o, "start", s->start_bytes);
+	add_u64(o, "target", s->target_bytes);
+	add_u64(o, "size", size_bytes);
+	add_u64(o, "elapsed-ms", s->elapsed_ns / NS_PER_MS);
+	if (s->left_ns != UINT64_MAX)
+		add_u64(o, "left-ms", s->left_ns / NS_PER_MS);
+	add_u64(o, "interrupts", s->nr_raises);
+	add_u64(o, "requests", s->nr_requests);
+	if (s->reason != RESIZE_UNHINDERED) {
+		add_str(o, "reason", resize_reason_name(s->reason));
+		add_str(o, "explanation", resize_explain(s, text, sizeof(text)));
 	}
 	return o;
+}
+
+struct json_object *job_object(const struct machine_elastic *e)
+{
+	struct resize_status s = vmem_job(e->vmem);
+
+	return resize_object(elastic_id(e), &s, blocks_plugged_bytes(&e->elastic.blocks));
+}
+
+/* The machine's balloon, if it has one and DEVICE names it. */
+static struct balloon *find_balloon(const struct machine *m, const char *device)
+{
+	return device && !strcmp(device, BALLOON_ID) ? m->ballooning.balloon : NULL;
+}
+
+/* 0 or -EINVAL and ERR. NULL stands for all elastic memory. */
+static int check_device(struct machine *m, const char *device, struct qmp_error *err)
+{
+	if (!device || find_elastic(m, device) || find_balloon(m, device))
+		return 0;
+	return qmp_fail(err, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", device);
 }
 
 static struct json_object *job_list(struct machine *m, const char *device)
 {
 	struct json_object *list = json_object_new_array();
 
+	if (find_balloon(m, device))
+		json_object_array_add(list, balloon_job_object(m));
 	for (unsigned int i = 0; i < m->nr_elastic; i++)
 		if (!device || !strcmp(elastic_id(&m->elastic[i]), device))
 			json_object_array_add(list, job_object(&m->elastic[i]));
@@ -163,7 +187,7 @@ static int check_total(const struct machine *m, uint64_t bytes, struct qmp_error
 	return 0;
 }
 
-static uint64_t deadline(struct json_object *args)
+uint64_t deadline_arg(struct json_object *args)
 {
 	struct json_object *timeout = qmp_arg(args, "timeout");
 	double s = timeout ? json_object_get_double(timeout) : 0;
@@ -196,18 +220,20 @@ int start_resize(void *ctx, struct json_object *args, struct json_object **ret,
 	struct machine *m = ctx;
 	const char *device = qmp_arg_str(args, "device", NULL);
 	uint64_t bytes = qmp_arg_u64(args, "size", 0);
-	struct machine_elastic *e;
-	int r;
+	int r = check_device(m, device, err);
 
-	if (device) {
-		e = find_elastic(m, device);
-		if (!e)
-			return qmp_fail(err, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", device);
-		r = vmem_resize(e->vmem, bytes, deadline(args));
+	if (r)
+		return r;
+	if (find_balloon(m, device)) {
+		balloon_resize(m->ballooning.balloon, bytes, deadline_arg(args));
+	} else if (device) {
+		struct machine_elastic *e = find_elastic(m, device);
+
+		r = vmem_resize(e->vmem, bytes, deadline_arg(args));
 		if (r)
 			return explain_target(e, bytes, r, err);
 	} else {
-		r = resize_all(m, bytes, deadline(args), err);
+		r = resize_all(m, bytes, deadline_arg(args), err);
 		if (r)
 			return r;
 	}
@@ -220,11 +246,11 @@ int query_resize(void *ctx, struct json_object *args, struct json_object **ret,
 {
 	struct machine *m = ctx;
 	const char *device = qmp_arg_str(args, "device", NULL);
+	int r = check_device(m, device, err);
 
-	if (device && !find_elastic(m, device))
-		return qmp_fail(err, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", device);
-	*ret = job_list(m, device);
-	return 0;
+	if (!r)
+		*ret = job_list(m, device);
+	return r;
 }
 
 int cancel_resize(void *ctx, struct json_object *args, struct json_object **ret,
@@ -233,9 +259,12 @@ int cancel_resize(void *ctx, struct json_object *args, struct json_object **ret,
 	struct machine *m = ctx;
 	const char *device = qmp_arg_str(args, "device", NULL);
 	unsigned int cancelled = 0;
+	int r = check_device(m, device, err);
 
-	if (device && !find_elastic(m, device))
-		return qmp_fail(err, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", device);
+	if (r)
+		return r;
+	if (find_balloon(m, device))
+		cancelled = !balloon_cancel(m->ballooning.balloon);
 	for (unsigned int i = 0; i < m->nr_elastic; i++)
 		if (!device || !strcmp(elastic_id(&m->elastic[i]), device))
 			cancelled += !vmem_cancel(m->elastic[i].vmem);
@@ -299,7 +328,7 @@ int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
 {
 	struct machine *m = ctx;
 	struct json_object *o = json_object_new_object(), *boot = json_object_new_object();
-	struct json_object *elastic = json_object_new_array();
+	struct json_object *elastic = json_object_new_array(), *balloon_now = balloon_object(m);
 
 	(void)args, (void)err;
 	add_u64(boot, "size", m->cfg->boot_bytes);
@@ -315,6 +344,8 @@ int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
 	add_u64(o, "exits", m->nr_exits_before + vcpus_nr_exits(m->vcpus));
 	json_object_object_add(o, "boot", boot);
 	json_object_object_add(o, "elastic", elastic);
+	if (balloon_now)
+		json_object_object_add(o, "balloon", balloon_now);
 	json_object_object_add(o, "guard", guard_object(m));
 	json_object_object_add(o, "console", console_object(m));
 	*ret = o;

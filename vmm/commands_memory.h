@@ -18,14 +18,19 @@
 	"boot:{size:u resident?:u huge:u} "                                                         \
 	"elastic:[{id:s memaddr:u max:u block:u usable:u requested:u plugged:u resident?:u huge:u " \
 	GUARD_COUNTS_MEMBERS " driver:b resize:{" RESIZE_MEMBERS "}}] "                             \
+	"balloon?:{" BALLOON_MEMBERS "} "                                                           \
 	"guard:{" GUARD_MEMBERS "} console:{kind:s path:s attached:b pid?:u}}"
 
 /* NULL: no device has that id. */
 struct machine_elastic *find_elastic(struct machine *m, const char *id);
 const char *elastic_id(const struct machine_elastic *e);
 uint64_t machine_plugged_bytes(const struct machine *m);
-/* The latest resize job of a device. */
+/* A resize job of a device that is SIZE_BYTES large now; and the latest one of E. */
+struct json_object *resize_object(const char *device, const struct resize_status *s,
+				  uint64_t size_bytes);
 struct json_object *job_object(const struct machine_elastic *e);
+/* The argument `timeout`, seconds, as a monotonic time; 0: none. */
+uint64_t deadline_arg(struct json_object *args);
 /* What a refused target tells the client: the property and the limit. */
 int explain_target(const struct machine_elastic *e, uint64_t bytes, int error,
 		   struct qmp_error *err);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commands_qom.c - the properties of virtio-mem devices, and the path that leads to them. */
+/* commands_qom.c - the properties of memory devices, and the path that leads to them. */
 #include "vmm/commands_qom.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/commands_balloon.h"
 #include "vmm/commands_memory.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/json.h"
@@ -34,13 +35,68 @@ static int no_object(const char *path, struct qmp_error *err)
 	return qmp_fail(err, QMP_DEVICE_NOT_FOUND, "Device '%.128s' not found", path);
 }
 
-/* The device at a path, whole or only its last part; NULL: none. */
+/* A path may be whole, or only its last part. */
+static const char *last_part(const char *path)
+{
+	bool whole = !strncmp(path, QOM_PERIPHERAL "/", strlen(QOM_PERIPHERAL "/"));
+
+	return whole ? path + strlen(QOM_PERIPHERAL "/") : path;
+}
+
+/* The virtio-mem device at a path; NULL: none. */
 static struct machine_elastic *at_path(struct machine *m, const char *path)
 {
-	if (!strncmp(path, QOM_PERIPHERAL "/", strlen(QOM_PERIPHERAL "/")))
-		path += strlen(QOM_PERIPHERAL "/");
-	return find_elastic(m, path);
+	return find_elastic(m, last_part(path));
 }
+
+static bool is_balloon(const struct machine *m, const char *path)
+{
+	return m->ballooning.balloon && !strcmp(last_part(path), BALLOON_ID);
+}
+
+/* --- the balloon ------------------------------------------------------------------------------- */
+
+#define STATS "guest-stats"
+#define POLLING "guest-stats-polling-interval" /* seconds; the one that can be set */
+#define POLLING_MAX_S UINT32_MAX
+
+static int no_balloon_property(const char *property, struct qmp_error *err)
+{
+	return qmp_fail(err, QMP_GENERIC_ERROR,
+			"Property 'virtio-balloon.%.64s' of '" BALLOON_ID "' not found; there are "
+			STATS ", " POLLING, property);
+}
+
+static int get_of_balloon(const struct machine *m, const char *property, struct json_object **ret,
+			  struct qmp_error *err)
+{
+	struct balloon_info info;
+
+	balloon_info(m->ballooning.balloon, &info);
+	if (!strcmp(property, STATS))
+		*ret = guest_stats_object(m);
+	else if (!strcmp(property, POLLING))
+		*ret = json_object_new_uint64(info.poll_s);
+	else
+		return no_balloon_property(property, err);
+	return 0;
+}
+
+static int set_of_balloon(struct machine *m, const char *property, struct json_object *value,
+			  struct qmp_error *err)
+{
+	uint64_t seconds;
+	int r;
+
+	if (strcmp(property, POLLING) != 0)
+		return no_balloon_property(property, err);
+	r = qmp_to_u64(value, "value", 0, POLLING_MAX_S, &seconds, err);
+	if (!r)
+		balloon_poll_stats(m->ballooning.balloon, seconds);
+	return r;
+}
+
+/* --- virtio-mem -------------------------------------------------------------------------------- */
 
 static int no_property(const struct machine_elastic *e, const char *property,
 		       struct qmp_error *err)
@@ -57,6 +113,8 @@ int qom_get(void *ctx, struct json_object *args, struct json_object **ret, struc
 	struct machine_elastic *e = at_path(ctx, path);
 	struct vmem_info info;
 
+	if (is_balloon(ctx, path))
+		return get_of_balloon(ctx, property, ret, err);
 	if (!e)
 		return no_object(path, err);
 	vmem_info(e->vmem, &info);
@@ -78,6 +136,8 @@ int qom_set(void *ctx, struct json_object *args, struct json_object **ret, struc
 	int r;
 
 	(void)ret;
+	if (is_balloon(ctx, path))
+		return set_of_balloon(ctx, property, qmp_arg(args, "value"), err);
 	if (!e)
 		return no_object(path, err);
 	if (strcmp(property, "requested-size") != 0)
@@ -111,6 +171,11 @@ int qom_list(void *ctx, struct json_object *args, struct json_object **ret, stru
 	} else if (!strcmp(path, QOM_PERIPHERAL)) {
 		for (unsigned int i = 0; i < m->nr_elastic; i++)
 			add_row(*ret, elastic_id(&m->elastic[i]), "child<virtio-mem>");
+		if (m->ballooning.balloon)
+			add_row(*ret, BALLOON_ID, "child<virtio-balloon>");
+	} else if (is_balloon(m, path)) {
+		add_row(*ret, STATS, "guest statistics");
+		add_row(*ret, POLLING, "int");
 	} else if (at_path(m, path)) {
 		for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
 			add_row(*ret, properties[i].name, properties[i].type);

@@ -149,12 +149,48 @@ static int set_console(void *target, const char *value)
 	return 0;
 }
 
-static int set_guard(void *target, const char *value)
+/* The default is on; *OFF tells of the other. */
+static int set_off(const char *option, const char *value, bool *off)
 {
 	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return fail_usage("--guard: '%s' is neither on nor off", value);
-	((struct config *)target)->guard_off = !strcmp(value, "off");
+		return fail_usage("--%s: '%s' is neither on nor off", option, value);
+	*off = !strcmp(value, "off");
 	return 0;
+}
+
+static int set_guard(void *target, const char *value)
+{
+	return set_off("guard", value, &((struct config *)target)->guard_off);
+}
+
+static int set_balloon(void *target, const char *value)
+{
+	return set_off("balloon", value, &((struct config *)target)->no_balloon);
+}
+
+static int set_deflate_on_oom(void *target, const char *value)
+{
+	return set_off("deflate-on-oom", value, &((struct config *)target)->no_deflate_on_oom);
+}
+
+static int set_reporting(void *target, const char *value)
+{
+	return set_off("free-page-reporting", value, &((struct config *)target)->no_reporting);
+}
+
+static int set_hinting(void *target, const char *value)
+{
+	return set_off("free-page-hinting", value, &((struct config *)target)->no_hinting);
+}
+
+static int set_working_set(void *target, const char *value)
+{
+	bool off;
+	int r = set_off("working-set", value, &off);
+
+	if (!r)
+		((struct config *)target)->working_set = !off;
+	return r;
 }
 
 static const char *const violations[] = { "contain", "pause", "kill" };
@@ -314,6 +350,15 @@ const struct option_row config_options[] = {
 	  "back the guest's memory with huge pages: always (all of it, at once), auto\n"
 	  "(default; once the guest uses nearly all of a 2 MiB page) or never",
 	  set_huge },
+	{ "balloon", 0, "on|off", "a virtio-balloon device (default on)", set_balloon },
+	{ "deflate-on-oom", 0, "on|off",
+	  "the guest may take ballooned memory back before it runs out (default on)",
+	  set_deflate_on_oom },
+	{ "free-page-reporting", 0, "on|off",
+	  "the guest gives memory that it has freed back by itself (default on)", set_reporting },
+	{ "free-page-hinting", 0, "on|off", "what ebb reclaim needs (default on)", set_hinting },
+	{ "working-set", 0, "on|off",
+	  "the working set queues proposed for Linux in 2024 (default off)", set_working_set },
 	{ "name", 'n', "NAME", "name of the VM for the other verbs (default vm-PID)", set_name },
 	{ "uuid", 0, "UUID", "identity of the VM for its managers (default all zeros)", set_uuid },
 	{ "qmp", 0, "PATH|fd:N",
@@ -380,6 +425,8 @@ static int check_elastic(const struct config *cfg, const struct config_elastic *
 	if (e->requested_bytes > e->bytes)
 		return fail_usage("--elastic %s: requested %s is above the size %s", e->id,
 				  size_format(e->requested_bytes, a), size_format(e->bytes, b));
+	if (!strcmp(e->id, BALLOON_ID))
+		return fail_usage("--elastic: %s is the name of the balloon", e->id);
 	for (const struct config_elastic *o = cfg->elastic; o < e; o++)
 		if (!strcmp(o->id, e->id))
 			return fail_usage("--elastic: two devices of the name %s", e->id);

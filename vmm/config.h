@@ -9,6 +9,7 @@
 #include "vmm/memory/huge.h"
 #include "vmm/options.h"
 
+#define BALLOON_ID "balloon0" /* of the one balloon; elastic devices have other names */
 #define CONFIG_MAX_ELASTIC 8
 #define CONFIG_MAX_CPUS 64
 #define CONFIG_UUID_CHARS 36
@@ -45,6 +46,7 @@ struct config {
 	bool print;	 /* the configuration, and start nothing */
 	bool background; /* standard files are not the console's */
 	bool guard_off;
+	bool no_balloon, no_deflate_on_oom, no_reporting, no_hinting, working_set;
 	enum config_violation violation;
 	enum huge_mode huge;
 };

@@ -46,6 +46,9 @@ static void on_timer(void *ctx)
 	struct huging *g = &m->huging;
 	uint64_t start_ns = clock_ns(), now = start_ns, rest_ns;
 
+	/* What the guest uses again may be huge again. */
+	if (!g->region)
+		(void)returned_look(&m->ballooning.returned, TURN_NS / 2);
 	while (g->region <= m->nr_elastic && now - start_ns < TURN_NS) {
 		if (!huge_scan(region(m, g->region)))
 			g->region++;

@@ -109,7 +109,9 @@ static int add_memory(struct machine *m)
 	gm_freeze(&m->gm);
 	if (!r)
 		r = guarding_start(m);
-	return r ? r : huging_start(m);
+	if (!r)
+		r = huging_start(m);
+	return r ? r : ballooning_open(m);
 }
 
 static void size_changed(void *ctx, struct vmem *v)
@@ -240,6 +242,10 @@ static int add_devices(struct machine *m)
 
 	for (unsigned int i = 0; i < m->nr_elastic && !r; i++)
 		r = add_vmem(m, i);
+	if (!r)
+		r = ballooning_add(m);
+	if (!r && m->ballooning.balloon)
+		r = add_virtio(m, balloon_dev(m->ballooning.balloon));
 	bus_freeze(&m->mmio);
 	bus_freeze(&m->pio);
 	return r;
@@ -409,6 +415,7 @@ void machine_free(struct machine *m)
 		console_free(m->console);
 		for (unsigned int i = 0; i < m->nr_elastic; i++)
 			vmem_free(m->elastic[i].vmem);
+		ballooning_close(m);
 		loop_unlock(m->loop);
 	}
 	for (unsigned int i = 0; i < m->nr_slots; i++) {
@@ -453,6 +460,7 @@ int machine_reboot(struct machine *m)
 		r = ram_discard(&m->boot_ram, 0, m->boot_ram.bytes);
 	if (r)
 		return r;
+	ballooning_reset(m);
 	huging_reset(m);
 	return machine_boot(m);
 }

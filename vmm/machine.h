@@ -13,6 +13,7 @@
 #include "devices/serial.h"
 #include "devices/virtio_mem.h"
 #include "virtio/mmio.h"
+#include "vmm/ballooning.h"
 #include "vmm/base/bus.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/platform.h"
@@ -88,6 +89,7 @@ struct machine {
 	struct ram boot_ram;
 	struct guarding guarding;
 	struct huging huging;
+	struct ballooning ballooning;
 	unsigned int nr_elastic;
 	struct machine_elastic elastic[CONFIG_MAX_ELASTIC];
 	struct guest_mem gm;

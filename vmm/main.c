@@ -12,7 +12,8 @@
 #include "vmm/verbs.h"
 
 const struct verb *const verbs[] = {
-	&verb_run,   &verb_list,   &verb_stat,	    &verb_resize, &verb_guard,
+	&verb_run,   &verb_list,   &verb_stat,	    &verb_resize, &verb_balloon,
+	&verb_reclaim, &verb_guard,
 	&verb_pause, &verb_resume, &verb_reset,	    &verb_powerdown, &verb_stop,
 	&verb_console, &verb_dump,
 	&verb_doctor, &verb_completion, &verb_man, &verb_version, NULL,

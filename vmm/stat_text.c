@@ -68,6 +68,26 @@ static void print_memory(FILE *out, struct json_object *s)
 	}
 }
 
+/* What came back page by page, and may be touched again. */
+static void print_balloon(FILE *out, struct json_object *s)
+{
+	struct json_object *balloon = NULL;
+	char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES], c[SIZE_TEXT_BYTES], d[SIZE_TEXT_BYTES];
+
+	if (!json_object_object_get_ex(s, "balloon", &balloon))
+		return;
+	fprintf(out, "balloon: %s, target %s%s; free pages: %s reported, %s hinted",
+		size_of(balloon, "ballooned", a),
+		size_format(qmp_get_u64(balloon, "size", 0) + qmp_get_u64(balloon, "ballooned", 0) -
+			    qmp_get_u64(balloon, "target", 0), b),
+		qmp_get_bool(balloon, "driver", false) ? "" : " (no driver)",
+		size_of(balloon, "reported", c), size_of(balloon, "hinted", d));
+	if (number_of(balloon, "touched"))
+		fprintf(out, "; %s ballooned and touched", size_of(balloon, "touched", a));
+	fputc('\n', out);
+	print_job(out, balloon);
+}
+
 /* Facts beside targets: what the host holds that no guest should have. */
 static void print_guard(FILE *out, struct json_object *s)
 {
@@ -115,6 +135,7 @@ void stat_text(FILE *out, struct json_object *stat, double exits_per_s)
 {
 	print_machine(out, stat, exits_per_s);
 	print_memory(out, stat);
+	print_balloon(out, stat);
 	print_guard(out, stat);
 	print_console(out, stat);
 }

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_resize.c - ebb resize: starts a resize job, and follows it. */
+/* verb_resize.c - ebb resize and ebb balloon: start a resize job, and follow it. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
 #include "vmm/machine.h"
-#include "vmm/screen.h"
+#include "vmm/verb_follow.h"
 #include "vmm/verbs.h"
-
-#define POLL_MS 100
-
-/* Exit codes beside 0 and 35. */
-#define EXIT_SHORT 1
-#define EXIT_INTERRUPTED 130
 
 struct resize_options {
 	bool wait, cancel;
@@ -40,12 +32,7 @@ static int set_cancel(void *target, const char *value)
 
 static int set_timeout(void *target, const char *value)
 {
-	uint64_t ns;
-
-	if (options_seconds(value, &ns) || !ns)
-		return fail_usage("--timeout: '%s' is not a number of seconds above 0", value);
-	((struct resize_options *)target)->timeout_s = (double)ns / (double)NS_PER_S;
-	return 0;
+	return verb_timeout(value, &((struct resize_options *)target)->timeout_s);
 }
 
 static int set_device(void *target, const char *value)
@@ -54,80 +41,42 @@ static int set_device(void *target, const char *value)
 	return 0;
 }
 
-static const struct option_row options[] = {
-	{ "wait", 'w', NULL, "wait until the job has ended, with a progress line; Ctrl-c cancels it",
-	  set_wait },
-	{ "timeout", 't', "S", "the job ends `short`, with its reason, after S seconds",
-	  set_timeout },
+#define WAIT_ROW                                                                                   \
+	{ "wait", 'w', NULL, "wait until the job has ended, with a progress line; Ctrl-c cancels it",\
+	  set_wait }
+#define TIMEOUT_ROW                                                                                \
+	{ "timeout", 't', "S", "the job ends `short`, with its reason, after S seconds", set_timeout }
+#define CANCEL_ROW                                                                                 \
+	{ "cancel", 0, NULL, "cancel the running job instead; takes no SIZE", set_cancel }
+
+static const struct option_row resize_rows[] = {
+	WAIT_ROW, TIMEOUT_ROW,
 	{ "device", 'd', "ID", "SIZE is that of this device, not of the whole guest", set_device },
-	{ "cancel", 0, NULL, "cancel the running job instead; takes no SIZE", set_cancel },
-	{ 0 }
+	CANCEL_ROW, { 0 }
 };
+static const struct option_row balloon_rows[] = { WAIT_ROW, TIMEOUT_ROW, CANCEL_ROW, { 0 } };
 
-static volatile sig_atomic_t interrupted;
-static void on_interrupt(int signo)
+static bool is_balloon(const struct resize_options *o)
 {
-	(void)signo;
-	interrupted = 1;
+	return o->device && !strcmp(o->device, BALLOON_ID);
 }
 
-static uint64_t sum(struct json_object *list, const char *key)
+static void elastic_text(struct json_object *jobs, char *line, size_t bytes)
 {
-	uint64_t total = 0;
+	char size[SIZE_TEXT_BYTES], target[SIZE_TEXT_BYTES];
 
-	for (size_t i = 0; i < json_object_array_length(list); i++)
-		total += qmp_get_u64(json_object_array_get_idx(list, i), key, 0);
-	return total;
+	snprintf(line, bytes, "elastic memory %s, target %s",
+		 size_format(jobs_sum(jobs, "size"), size),
+		 size_format(jobs_sum(jobs, "target"), target));
 }
 
-static bool any_in_state(struct json_object *list, const char *state)
+static void balloon_text(struct json_object *jobs, char *line, size_t bytes)
 {
-	for (size_t i = 0; i < json_object_array_length(list); i++)
-		if (!strcmp(qmp_get_str(json_object_array_get_idx(list, i), "state", ""), state))
-			return true;
-	return false;
-}
+	char size[SIZE_TEXT_BYTES], target[SIZE_TEXT_BYTES];
 
-static const char *first_explanation(struct json_object *list)
-{
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		const char *text = qmp_get_str(json_object_array_get_idx(list, i), "explanation",
-					       "");
-		if (*text)
-			return text;
-	}
-	return "";
-}
-
-/* "deadline in 12 s", of the job that has the least time left; "" when none has a deadline. */
-static const char *deadline_text(struct json_object *list, char text[48])
-{
-	uint64_t least = UINT64_MAX;
-
-	*text = 0;
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *job = json_object_array_get_idx(list, i);
-
-		if (!strcmp(qmp_get_str(job, "state", ""), "running"))
-			least = min_u64(least, qmp_get_u64(job, "left-ms", UINT64_MAX));
-	}
-	if (least != UINT64_MAX)
-		snprintf(text, 48, ", deadline in %llu s", (unsigned long long)(least + 999) / 1000);
-	return text;
-}
-
-static void show_progress(struct json_object *list, bool last)
-{
-	char line[512], size[SIZE_TEXT_BYTES], target[SIZE_TEXT_BYTES], left[48];
-	const char *state = any_in_state(list, "running")   ? "running" :
-			    any_in_state(list, "short")	    ? "short" :
-			    any_in_state(list, "cancelled") ? "cancelled" : "done";
-	const char *why = first_explanation(list);
-
-	snprintf(line, sizeof(line), "elastic memory %s, target %s: %s%s%s%s",
-		 size_format(sum(list, "size"), size), size_format(sum(list, "target"), target),
-		 state, deadline_text(list, left), *why ? ": " : "", why);
-	screen_line(line, last);
+	snprintf(line, bytes, "boot memory %s, target %s",
+		 size_format(jobs_sum(jobs, "size"), size),
+		 size_format(jobs_sum(jobs, "target"), target));
 }
 
 static struct json_object *device_args(const struct resize_options *o)
@@ -139,43 +88,35 @@ static struct json_object *device_args(const struct resize_options *o)
 	return args;
 }
 
-static int follow(struct qmp_client *client, const struct resize_options *o)
+/* What was asked for last. */
+static uint64_t requested(struct json_object *stat, const struct resize_options *o)
 {
-	struct json_object *list = NULL;
-	int code = 0;
-	bool running = true;
+	struct json_object *boot = NULL, *elastic = NULL, *balloon = NULL;
+	uint64_t sum = 0;
 
-	/* No SA_RESTART: the waiting below shall end. */
-	sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_interrupt }, NULL);
-	while (running) {
-		if (interrupted) {
-			if (qmp_client_run(client, "__org.ebb_cancel-resize", device_args(o), NULL,
-					   NULL))
-				return EXIT_INTERRUPTED;
-			code = EXIT_INTERRUPTED;
-			interrupted = 0;
-		}
-		if (qmp_client_run(client, "__org.ebb_query-resize", device_args(o), &list, NULL))
-			return 1;
-		running = any_in_state(list, "running");
-		show_progress(list, !running);
-		if (!running && !code &&
-		    (any_in_state(list, "short") || any_in_state(list, "cancelled")))
-			code = EXIT_SHORT;
-		json_object_put(list);
-		if (running)
-			usleep(POLL_MS * 1000);
+	if (is_balloon(o)) {
+		json_object_object_get_ex(stat, "balloon", &balloon);
+		return qmp_get_u64(balloon, "target", 0);
 	}
-	return code;
+	if (!o->device && json_object_object_get_ex(stat, "boot", &boot))
+		sum = qmp_get_u64(boot, "size", 0);
+	if (json_object_object_get_ex(stat, "elastic", &elastic))
+		for (size_t i = 0; i < json_object_array_length(elastic); i++) {
+			struct json_object *e = json_object_array_get_idx(elastic, i);
+
+			if (!o->device || !strcmp(qmp_get_str(e, "id", ""), o->device))
+				sum += qmp_get_u64(e, "requested", 0);
+		}
+	return sum;
 }
 
 /* "+1G" and "-512M" start from what was asked for last. */
 static int parse_target(struct qmp_client *client, const char *text,
 			const struct resize_options *o, uint64_t *bytes)
 {
-	struct json_object *stat = NULL, *boot = NULL, *elastic = NULL;
+	struct json_object *stat = NULL;
 	bool relative = text[0] == '+' || text[0] == '-';
-	uint64_t change, now = 0;
+	uint64_t change, now;
 
 	if (size_parse(text + relative, &change))
 		return fail_usage("'%s' is not a size; write for example 2G, +512M or -1G", text);
@@ -184,15 +125,7 @@ static int parse_target(struct qmp_client *client, const char *text,
 		return 0;
 	if (qmp_client_run(client, "__org.ebb_stat", NULL, &stat, NULL))
 		return -EIO;
-	if (!o->device && json_object_object_get_ex(stat, "boot", &boot))
-		now = qmp_get_u64(boot, "size", 0);
-	if (json_object_object_get_ex(stat, "elastic", &elastic))
-		for (size_t i = 0; i < json_object_array_length(elastic); i++) {
-			struct json_object *e = json_object_array_get_idx(elastic, i);
-
-			if (!o->device || !strcmp(qmp_get_str(e, "id", ""), o->device))
-				now += qmp_get_u64(e, "requested", 0);
-		}
+	now = requested(stat, o);
 	json_object_put(stat);
 	if (text[0] == '-' ? change > now : change > INT64_MAX - now)
 		return fail_usage("%s: there are %llu bytes now", text, (unsigned long long)now);
@@ -202,8 +135,11 @@ static int parse_target(struct qmp_client *client, const char *text,
 
 static int resize(struct qmp_client *client, const char *text, const struct resize_options *o)
 {
+	struct follow f = { "__org.ebb_query-resize", "__org.ebb_cancel-resize", NULL,
+			    is_balloon(o) ? balloon_text : elastic_text };
 	struct json_object *args;
 	uint64_t bytes = 0;
+	int code;
 
 	if (parse_target(client, text, o, &bytes))
 		return EXIT_BAD_ARGUMENTS;
@@ -213,12 +149,17 @@ static int resize(struct qmp_client *client, const char *text, const struct resi
 		json_object_object_add(args, "timeout", json_object_new_double(o->timeout_s));
 	if (qmp_client_run(client, "__org.ebb_resize", args, NULL, NULL))
 		return EXIT_BAD_ARGUMENTS;
-	return o->wait ? follow(client, o) : 0;
+	if (!o->wait)
+		return 0;
+	f.args = device_args(o);
+	code = verb_follow(client, &f);
+	json_object_put(f.args);
+	return code;
 }
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-	struct resize_options o = { 0 };
+	struct resize_options o = { .device = verb == &verb_balloon ? BALLOON_ID : NULL };
 	struct qmp_client *client;
 	const char *words[2];
 	int code = verb_connect(verb, argc, argv, &o, words, 2, &client);
@@ -226,8 +167,8 @@ static int run(const struct verb *verb, int argc, char **argv)
 	if (code != VERB_CONNECTED)
 		return code;
 	if (!words[1] != o.cancel) {
-		fail_usage("resize: needs %s; see ebb resize --help",
-			   o.cancel ? "a VM and no size" : "a VM and a size");
+		fail_usage("%s: needs %s; see ebb %s --help", verb->name,
+			   o.cancel ? "a VM and no size" : "a VM and a size", verb->name);
 		code = EXIT_BAD_ARGUMENTS;
 	} else if (o.cancel) {
 		code = qmp_client_run(client, "__org.ebb_cancel-resize", device_args(&o), NULL,
@@ -248,5 +189,17 @@ const struct verb verb_resize = {
 	"\n"
 	"Exit code with --wait: 0 reached, 1 the job ended short or cancelled, 130 after Ctrl-c;\n"
 	"35 when the size or the VM is wrong.",
-	options, run
+	resize_rows, run
+};
+
+const struct verb verb_balloon = {
+	"balloon", "VM SIZE [OPTION...]",
+	"take boot memory from a guest, or give it back\n"
+	"\n"
+	"SIZE is what it shall have left of its boot memory; +SIZE and -SIZE add to and take from\n"
+	"what was asked for last. What is in the balloon the guest has promised not to use; that is\n"
+	"seen, not enforced (elastic memory is: ebb resize).\n"
+	"\n"
+	"Exit code as of ebb resize.",
+	balloon_rows, run
 };

@@ -40,6 +40,7 @@ def shape(line):
     """A line without its numbers, and how far a row of a table reaches."""
     text = re.sub(r"\d[\d.]*( (B|[KMGT]iB)\b)?", "#", line)
     text = re.sub(r"\bconsole: .*", "console: *", text)
+    text = text.replace(" (no driver)", "")  # of this guest for its balloon
     row = line.startswith(("memory ", "boot ", "mem0 "))
     return re.sub(" +", " ", text), len(line) if row else None
 

@@ -44,7 +44,8 @@ def drive(command, steps, check=lambda vm: None, env=None):
 def go_qemu():
     drive([peer("GO_QEMU")],
           ["version", "commands", "two CPUs", "running", "paused", "running again",
-           f"resize to {64 * MiB}", "summary", "human monitor", "qom-list", "no balloon",
+           f"resize to {64 * MiB}", "summary", "human monitor", "qom-list",
+           "no driver, so nothing is ballooned",
            "a target between two blocks is refused", "resize to 0", "closed"])
 
 
@@ -66,7 +67,7 @@ def ganeti_monitor():
     tree = peer("GANETI")
     drive(["/usr/bin/python3", "-B", os.path.join(HERE, "ganeti_monitor.py")],
           ["version", "commands", "running", "paused", "running again", f"resize to {64 * MiB}",
-           "a descriptor went there and is closed", "no balloon", "class of the refusal",
+           "a descriptor went there and is closed", "balloon", "no size for the balloon",
            "a command that is not listed", "resize to 0"],
           env={"PYTHONPATH": f"{tree}/usr/share/ganeti/3.0:{tree}/usr/lib/python3/dist-packages"})
 

@@ -121,6 +121,18 @@ void kvm_close(struct kvm *kvm)
 
 unsigned int kvm_phys_bits(const struct kvm *kvm) { return arch_phys_bits(kvm->model); }
 
+/*
+ * Where KVM can (Linux 5.2), reading its log of written pages does not empty it, which would write-
+ * protect them anew: nobody asks whether a page was written twice.
+ */
+static void keep_log_until_asked(int vm_fd)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+				      .args = { KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } };
+
+	(void)ioctl(vm_fd, KVM_ENABLE_CAP, &cap);
+}
+
 int vm_create(struct vm *vm, const struct kvm *kvm)
 {
 	auto_close int fd = -1;
@@ -132,6 +144,7 @@ int vm_create(struct vm *vm, const struct kvm *kvm)
 	if (fd < 0)
 		return fail(-errno, "KVM_CREATE_VM");
 	*vm = (struct vm){ .fd = fd, .kvm = kvm };
+	keep_log_until_asked(fd);
 	r = arch_vm_init(vm);
 	if (r) {
 		*vm = (struct vm){ .fd = -1 };
@@ -145,34 +158,123 @@ void vm_destroy(struct vm *vm)
 {
 	if (vm->kvm)
 		close(vm->fd);
+	free(vm->slots);
 	*vm = (struct vm){ .fd = -1 };
+}
+
+/* --- memory slots ------------------------------------------------------------------------------ */
+
+struct vm_slot {
+	gpa_t base;
+	void *host;
+	uint64_t bytes; /* 0: there is none */
+	bool read_only;
+};
+
+static int set_slot(const struct vm *vm, uint32_t number, const struct vm_slot *slot, bool logging)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = number,
+		.flags = (slot->read_only ? KVM_MEM_READONLY : 0) |
+			 (logging && !slot->read_only ? KVM_MEM_LOG_DIRTY_PAGES : 0),
+		.guest_phys_addr = slot->base.v,
+		.memory_size = slot->bytes,
+		.userspace_addr = (uintptr_t)slot->host,
+	};
+
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
+}
+
+/* Room to remember slot NUMBER. */
+static int need_slots(struct vm *vm, uint32_t number)
+{
+	struct vm_slot *slots;
+	uint32_t nr = vm->nr_slots;
+
+	if (number < nr)
+		return 0;
+	slots = reallocarray(vm->slots, number + 1, sizeof(*slots));
+	if (!slots)
+		return fail(-ENOMEM, "memory slot %u", number);
+	memset(slots + nr, 0, (number + 1 - nr) * sizeof(*slots));
+	vm->slots = slots;
+	vm->nr_slots = number + 1;
+	return 0;
 }
 
 int vm_add_slot(struct vm *vm, uint32_t slot, gpa_t base, void *host, uint64_t bytes,
 		bool read_only)
 {
-	struct kvm_userspace_memory_region region = {
-		.slot = slot,
-		.flags = read_only ? KVM_MEM_READONLY : 0,
-		.guest_phys_addr = base.v,
-		.memory_size = bytes,
-		.userspace_addr = (uintptr_t)host,
-	};
+	struct vm_slot new = { base, host, bytes, read_only };
+	int r = need_slots(vm, slot);
 
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
-		return fail(-errno, "memory slot %u of %llu bytes at %#llx", slot,
+	if (r)
+		return r;
+	r = set_slot(vm, slot, &new, vm->logging);
+	if (r)
+		return fail(r, "memory slot %u of %llu bytes at %#llx", slot,
 			    (unsigned long long)bytes, (unsigned long long)base.v);
+	vm->slots[slot] = new;
 	return 0;
 }
 
 int vm_remove_slot(struct vm *vm, uint32_t slot)
 {
-	struct kvm_userspace_memory_region region = { .slot = slot };
+	struct vm_slot none = { 0 };
+	int r = set_slot(vm, slot, &none, false);
 
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
-		return fail(-errno, "remove memory slot %u", slot);
+	if (r)
+		return fail(r, "remove memory slot %u", slot);
+	vm->slots[slot] = none;
 	return 0;
 }
+
+int vm_log_writes(struct vm *vm, bool on)
+{
+	int r = 0;
+
+	if (vm->logging == on || !vm->kvm)
+		return 0;
+	vm->logging = on;
+	for (uint32_t i = 0; i < vm->nr_slots && !r; i++)
+		if (vm->slots[i].bytes && !vm->slots[i].read_only)
+			r = set_slot(vm, i, &vm->slots[i], on);
+	if (!r)
+		return 0;
+	fail(r, "%s log of written pages", on ? "start the" : "end the");
+	if (on)
+		(void)!vm_log_writes(vm, false);
+	return r;
+}
+
+int vm_written(struct vm *vm, gpa_t at, uint64_t bytes,
+	       void (*fn)(void *ctx, gpa_t base, const uint64_t *bitmap, uint64_t nr_pages),
+	       void *ctx)
+{
+	for (uint32_t i = 0; i < vm->nr_slots; i++) {
+		const struct vm_slot *s = &vm->slots[i];
+		uint64_t nr_pages = s->bytes / (4 * KiB);
+		struct kvm_dirty_log log = { .slot = i };
+
+		if (!s->bytes || s->read_only || at.v >= s->base.v + s->bytes ||
+		    s->base.v >= at.v + bytes)
+			continue;
+		log.dirty_bitmap = calloc((nr_pages + 63) / 64, sizeof(uint64_t));
+		if (!log.dirty_bitmap)
+			return fail(-ENOMEM, "log of written pages");
+		if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log)) {
+			int r = fail(-errno, "KVM_GET_DIRTY_LOG of slot %u", i);
+
+			free(log.dirty_bitmap);
+			return r;
+		}
+		fn(ctx, s->base, log.dirty_bitmap, nr_pages);
+		free(log.dirty_bitmap);
+	}
+	return 0;
+}
+
+/* --- interrupts and doorbells ------------------------------------------------------------------ */
 
 int vm_create_irqchip(struct vm *vm)
 {

@@ -34,6 +34,9 @@ unsigned int kvm_phys_bits(const struct kvm *kvm);
 struct vm {
 	int fd;
 	const struct kvm *kvm;
+	uint32_t nr_slots;
+	struct vm_slot *slots; /* by number */
+	bool logging;	       /* what is written, see vm_log_writes() */
 };
 
 int must_check vm_create(struct vm *vm, const struct kvm *kvm);
@@ -47,6 +50,20 @@ void vm_destroy(struct vm *vm);
 int must_check vm_add_slot(struct vm *vm, uint32_t slot, gpa_t base, void *host, uint64_t bytes,
 			   bool read_only);
 int must_check vm_remove_slot(struct vm *vm, uint32_t slot);
+/*
+ * Has KVM note which pages vCPUs write, from now on, also in slots that are added later. It costs
+ * the guest a fault for the first write to a page. On error nothing is noted. No effect when it is
+ * so already, or when the VM is gone.
+ */
+int must_check vm_log_writes(struct vm *vm, bool on);
+/*
+ * While writes are noted: what was written so far to slots that touch [AT, AT + BYTES), at least
+ * once since vm_log_writes() or the call before, a bit for each page of 4 KiB from BASE on. vCPUs
+ * that run meanwhile may be noted or not.
+ */
+int must_check vm_written(struct vm *vm, gpa_t at, uint64_t bytes,
+			  void (*fn)(void *ctx, gpa_t base, const uint64_t *bitmap,
+				     uint64_t nr_pages), void *ctx);
 /* In-kernel interrupt controllers; GSI n is pin n of the I/O APIC (x86). */
 int must_check vm_create_irqchip(struct vm *vm);
 /* Each write to EVENT_FD is one edge on GSI. */

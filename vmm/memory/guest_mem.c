@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/memory/written.h"
+
 int gm_add(struct guest_mem *gm, gpa_t base, uint64_t bytes, struct ram *ram, uint64_t ram_offset,
 	   struct blocks *blocks)
 {
@@ -48,6 +50,16 @@ static char *host_of(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
 	return (char *)r->ram->host + r->ram_offset + (at.v - r->base.v);
 }
 
+/* The same for a range that will be written now. */
+static char *host_to_write(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
+{
+	char *host = host_of(gm, at, bytes);
+
+	if (host && gm->written)
+		written_note(gm->written, at, bytes);
+	return host;
+}
+
 int gm_read(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes)
 {
 	const char *host = host_of(gm, at, bytes);
@@ -65,6 +77,22 @@ int gm_read_cold(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes)
 	if (!gm_valid(gm, at, bytes))
 		return -EFAULT;
 	return ram_read(r->ram, r->ram_offset + (at.v - r->base.v), dst, bytes);
+}
+
+bool gm_is_zero(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
+{
+	static const char zeros[16 * KiB];
+	char piece[sizeof(zeros)];
+
+	while (bytes) {
+		size_t n = min_u64(bytes, sizeof(piece));
+
+		if (gm_read_cold(gm, at, piece, n) || memcmp(piece, zeros, n))
+			return false;
+		at.v += n;
+		bytes -= n;
+	}
+	return true;
 }
 
 uint64_t gm_extent(const struct guest_mem *gm, gpa_t at, uint64_t bytes, bool *held)
@@ -122,7 +150,7 @@ uint64_t gm_next_run(const struct guest_mem *gm, gpa_t from, gpa_t *base)
 
 int gm_write(const struct guest_mem *gm, gpa_t at, const void *src, size_t bytes)
 {
-	char *host = host_of(gm, at, bytes);
+	char *host = host_to_write(gm, at, bytes);
 
 	if (!host)
 		return -EFAULT;
@@ -132,7 +160,7 @@ int gm_write(const struct guest_mem *gm, gpa_t at, const void *src, size_t bytes
 
 int gm_zero(const struct guest_mem *gm, gpa_t at, size_t bytes)
 {
-	char *host = host_of(gm, at, bytes);
+	char *host = host_to_write(gm, at, bytes);
 
 	if (!host)
 		return -EFAULT;
@@ -153,7 +181,7 @@ int gm_load_le16(const struct guest_mem *gm, gpa_t at, uint16_t *value)
 
 int gm_store_le16(const struct guest_mem *gm, gpa_t at, uint16_t value)
 {
-	void *host = is_aligned(at.v, 2) ? host_of(gm, at, 2) : NULL;
+	void *host = is_aligned(at.v, 2) ? host_to_write(gm, at, 2) : NULL;
 
 	if (!host)
 		return -EFAULT;
@@ -204,7 +232,7 @@ static void back_with_huge_pages(const struct gm_region *r, gpa_t at, uint64_t b
 
 int gm_read_file(const struct guest_mem *gm, gpa_t at, int fd, uint64_t file_offset, uint64_t bytes)
 {
-	char *host = host_of(gm, at, bytes);
+	char *host = host_to_write(gm, at, bytes);
 	uint64_t done = 0;
 
 	if (!host)

@@ -15,6 +15,8 @@
 
 #define GM_MAX_REGIONS 20
 
+struct written;
+
 struct guest_mem {
 	struct gm_region {
 		gpa_t base;
@@ -25,6 +27,7 @@ struct guest_mem {
 	} regions[GM_MAX_REGIONS];
 	unsigned int nr_regions;
 	bool frozen;
+	struct written *written; /* notes all writes through these doors (written.h); NULL: nobody */
 };
 
 /*
@@ -44,6 +47,8 @@ int must_check gm_zero(const struct guest_mem *gm, gpa_t at, size_t bytes);
  * still has none afterwards. Also -errno of pread().
  */
 int must_check gm_read_cold(const struct guest_mem *gm, gpa_t at, void *dst, size_t bytes);
+/* Whether all of it is zeros, read in that way; also false when it does not exist. */
+bool gm_is_zero(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
 /*
  * How many of BYTES at AT, within one region, are like the first: held by the host (*HELD) or not.
  * Whole pages but for the ends.

@@ -1,0 +1,808 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_balloon.c - the balloon device: takes messages off its queues, checks them, acts on
+ * memory (vmm/memory/returned.h), answers.
+ */
+#include "devices/virtio_balloon.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <string.h>
+
+#include "vmm/base/log.h"
+
+/* Linux sends 256 in a request, Windows 1024. */
+#define MAX_PFNS 1024
+/* Ballooned pages wait for the rest of their 2 MiB, for so long after the last one came ... */
+#define QUIET_NS (100 * NS_PER_MS)
+/* ... and so much of them at most. */
+#define WAITING_MAX_BYTES (64 * MiB)
+/* Of what waits, in one turn of the loop: each call takes 5 us to 0.4 ms. */
+#define FLUSH_CALLS 64
+/* Hints handled while the vCPUs stand. */
+#define HINT_BATCH 16
+
+enum role { INFLATE, DEFLATE, STATS, HINT, REPORT, WS_REPORT, WS_NOTIFY, NR_ROLES };
+
+struct balloon {
+	struct virtio_dev dev;
+	struct balloon_cfg cfg;
+	struct balloon_env env;
+	enum role roles[VIRTIO_MAX_QUEUES]; /* of each queue, NR_ROLES: there is no such queue */
+	uint32_t target_pages, claimed_pages, poison_val;
+	struct balloon_counters counters;
+	struct loop_timer flush_timer;
+
+	struct resize job;
+	struct loop_timer job_timer;
+	/* What the callbacks were told last. */
+	uint64_t told_size;
+	uint32_t told_job, told_run;
+	enum resize_state told_state;
+	enum reclaim_state told_run_state;
+
+	struct balloon_stats stats;
+	uint64_t stats_s;
+	bool stats_held;
+	struct chain stats_buffer; /* the guest's, held until a sample is wanted */
+	uint64_t poll_s;
+	struct loop_timer poll_timer;
+
+	struct reclaim reclaim;
+	bool logging;
+	uint32_t nr_resets;
+	struct loop_timer reclaim_timer;
+	struct chain *hints; /* HINT_BATCH of them */
+
+	bool ws_held, ws_waits;
+	struct chain ws_buffer;		  /* the guest's, for the next notification */
+	struct balloon_ws_notify ws_next; /* with ws_waits */
+};
+
+static struct balloon *balloon_of(struct virtio_dev *dev)
+{
+	return container_of(dev, struct balloon, dev);
+}
+
+static uint64_t size_bytes(const struct balloon *b)
+{
+	uint64_t out = returned_bytes(b->env.returned, RETURNED_BALLOONED);
+
+	/* A guest may balloon elastic memory, and more than it was asked for. */
+	return b->cfg.boot_bytes - min_u64(out, b->cfg.boot_bytes);
+}
+
+static uint64_t target_bytes(const struct balloon *b)
+{
+	return b->cfg.boot_bytes - b->target_pages * BALLOON_PAGE_BYTES;
+}
+
+static void set_timer(struct balloon *b, struct loop_timer *timer, uint64_t at_ns)
+{
+	if (at_ns)
+		loop_timer_set(b->env.loop, timer, at_ns);
+	else
+		loop_timer_cancel(b->env.loop, timer);
+}
+
+/* A run that has ended, whoever ended it, needs no log any more. */
+static void settle_reclaim(struct balloon *b)
+{
+	bool running = b->reclaim.state == RECLAIM_RUNNING;
+
+	set_timer(b, &b->reclaim_timer, running ? b->reclaim.deadline_ns : 0);
+	if (running || !b->logging)
+		return;
+	b->logging = false;
+	b->env.log_stop(b->env.ctx);
+	virtio_config_changed(&b->dev); /* DONE: the guest may use its memory again */
+}
+
+/* Last of all, in the loop's thread: a callback may start the next job. */
+static void publish(struct balloon *b)
+{
+	bool size = b->told_size != size_bytes(b);
+	bool job = b->told_job != b->job.id || b->told_state != b->job.state;
+	bool run = b->told_run != b->reclaim.id || b->told_run_state != b->reclaim.state;
+
+	settle_reclaim(b);
+	set_timer(b, &b->job_timer, resize_next_ns(&b->job));
+	b->told_size = size_bytes(b);
+	b->told_job = b->job.id;
+	b->told_state = b->job.state;
+	b->told_run = b->reclaim.id;
+	b->told_run_state = b->reclaim.state;
+	if (size && b->env.size_changed)
+		b->env.size_changed(b->env.ctx);
+	if (job && b->env.job_changed)
+		b->env.job_changed(b->env.ctx);
+	if (run && b->env.reclaim_changed)
+		b->env.reclaim_changed(b->env.ctx);
+}
+
+/* --- inflate and deflate ----------------------------------------------------------------------- */
+
+/* Without the promise to ask first, a page may be in use again before we hear of it: none waits. */
+static bool may_wait(const struct balloon *b)
+{
+	return virtio_has(&b->dev, VIRTIO_BALLOON_F_MUST_TELL_HOST);
+}
+
+static void flush(struct balloon *b)
+{
+	uint64_t now = clock_ns();
+	bool full = returned_waiting_bytes(b->env.returned) > WAITING_MAX_BYTES;
+
+	if (!may_wait(b))
+		(void)returned_flush(b->env.returned, UINT32_MAX);
+	else if (full)
+		(void)returned_flush(b->env.returned, FLUSH_CALLS);
+	if (returned_waiting_bytes(b->env.returned))
+		loop_timer_set(b->env.loop, &b->flush_timer, now + QUIET_NS);
+}
+
+static void on_quiet(void *ctx)
+{
+	struct balloon *b = ctx;
+	uint64_t before = returned_waiting_bytes(b->env.returned);
+
+	if (!returned_flush(b->env.returned, FLUSH_CALLS))
+		return;
+	/* Where the host refuses, not at once again. */
+	loop_timer_set(b->env.loop, &b->flush_timer,
+		       clock_ns() + (returned_waiting_bytes(b->env.returned) < before
+					     ? NS_PER_MS : NS_PER_S));
+}
+
+static const char *serve_pages(struct balloon *b, struct chain *c, bool inflate)
+{
+	uint32_t bytes = chain_readable(c), nr = bytes / (uint32_t)sizeof(le32);
+	uint64_t *counter = inflate ? &b->counters.inflated_pages : &b->counters.deflated_pages;
+	le32 pfns[MAX_PFNS];
+
+	if (!bytes || bytes % sizeof(le32))
+		return "an array of pages of a bad length";
+	if (nr > MAX_PFNS)
+		return "more than 1024 pages in a request";
+	if (chain_read(c, pfns, bytes))
+		return "an array of pages in memory that does not exist";
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t at = le32_get(pfns[i]) * BALLOON_PAGE_BYTES;
+
+		if (!gm_valid(b->env.gm, GPA(at), BALLOON_PAGE_BYTES))
+			return inflate ? "inflated with memory that does not exist"
+				       : "deflated by memory that does not exist";
+	}
+	for (uint32_t i = 0; i < nr; i++) {
+		gpa_t at = GPA(le32_get(pfns[i]) * BALLOON_PAGE_BYTES);
+		int r = inflate ? returned_inflate(b->env.returned, at)
+				: returned_deflate(b->env.returned, at);
+
+		assert(!r);
+	}
+	*counter += nr;
+	if (inflate)
+		flush(b);
+	resize_answered(&b->job, VIRTIO_MEM_RESP_ACK, 0);
+	resize_plugged(&b->job, size_bytes(b), UINT64_MAX, clock_ns());
+	return NULL;
+}
+
+static const char *serve_inflate(struct balloon *b, struct chain *c) { return serve_pages(b, c, true); }
+static const char *serve_deflate(struct balloon *b, struct chain *c) { return serve_pages(b, c, false); }
+
+/* --- reporting --------------------------------------------------------------------------------- */
+
+/* Reported memory must keep the guest's pattern, which a discard would not. */
+static bool is_poisoned(const struct balloon *b)
+{
+	return virtio_has(&b->dev, VIRTIO_BALLOON_F_PAGE_POISON) && b->poison_val;
+}
+
+static const char *serve_report(struct balloon *b, struct chain *c)
+{
+	gpa_t at;
+	uint32_t bytes;
+
+	b->counters.reports++;
+	if (!chain_writable_valid(c))
+		return "reported memory that does not exist";
+	while (chain_take_place(c, &at, &bytes)) {
+		if (is_poisoned(b))
+			b->counters.kept_bytes += bytes;
+		else if (returned_give(b->env.returned, RETURNED_REPORTED, at, bytes) == -EFAULT)
+			return "reported memory that does not exist";
+	}
+	return NULL;
+}
+
+/* --- statistics -------------------------------------------------------------------------------- */
+
+static const char *serve_stats(struct balloon *b, struct chain *c)
+{
+	char entries[BALLOON_MAX_STATS * BALLOON_STAT_BYTES];
+	uint32_t bytes = chain_readable(c);
+	const char *wrong;
+
+	if (bytes > sizeof(entries))
+		return "more than 256 statistics";
+	if (chain_read(c, entries, bytes))
+		return "statistics in memory that does not exist";
+	wrong = balloon_stats_parse(&b->stats, entries, bytes);
+	if (!wrong)
+		b->stats_s = (uint64_t)time(NULL);
+	return wrong;
+}
+
+static void kick_stats(struct balloon *b, unsigned int queue)
+{
+	bool arrived = false;
+	const char *wrong;
+	struct chain c;
+
+	while (virtio_pop(&b->dev, queue, &c)) {
+		wrong = b->stats_held ? "a second buffer of statistics" : serve_stats(b, &c);
+		if (wrong) {
+			virtio_push(&b->dev, queue, &c);
+			virtio_notify(&b->dev, queue);
+			virtio_broken(&b->dev, wrong);
+			return;
+		}
+		b->stats_held = arrived = true;
+		b->stats_buffer = c;
+	}
+	if (arrived && b->env.stats_arrived)
+		b->env.stats_arrived(b->env.ctx);
+}
+
+/* The queue of a role; -ENODEV: the driver has none, or is not there. */
+static int queue_of(const struct balloon *b, enum role role)
+{
+	if (!virtio_live(&b->dev))
+		return -ENODEV;
+	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
+		if (b->roles[i] == role)
+			return (int)i;
+	return -ENODEV;
+}
+
+int balloon_ask_stats(struct balloon *b)
+{
+	int queue = queue_of(b, STATS);
+
+	if (queue < 0)
+		return queue;
+	/* Else it is with the guest already, which will answer. */
+	if (b->stats_held) {
+		b->stats_held = false;
+		virtio_push(&b->dev, (unsigned int)queue, &b->stats_buffer);
+		virtio_notify(&b->dev, (unsigned int)queue);
+	}
+	return 0;
+}
+
+static void on_poll(void *ctx)
+{
+	struct balloon *b = ctx;
+
+	(void)!balloon_ask_stats(b);
+	loop_timer_set(b->env.loop, &b->poll_timer, clock_ns() + b->poll_s * NS_PER_S);
+}
+
+void balloon_poll_stats(struct balloon *b, uint64_t interval_s)
+{
+	b->poll_s = interval_s;
+	set_timer(b, &b->poll_timer, interval_s ? clock_ns() + NS_PER_MS : 0);
+}
+
+/* --- hinting ----------------------------------------------------------------------------------- */
+
+/*
+ * Memory that was not written since before the run's id was published may go: whoever takes it back
+ * meanwhile expects nothing in it. So may zeros, which stay zeros: kernels that clear memory when
+ * they allocate it (init_on_alloc, Debian's default) do so with what they name.
+ */
+static bool may_go(const struct balloon *b, gpa_t at, uint64_t bytes)
+{
+	return !written_any(b->env.written, at, bytes) || gm_is_zero(b->env.gm, at, bytes);
+}
+
+/* By whole units; the vCPUs stand. */
+static void take_hint(struct balloon *b, gpa_t at, uint32_t bytes)
+{
+	uint64_t end = at.v + bytes;
+
+	while (at.v < end) {
+		uint64_t unit_end = min_u64(align_down(at.v, RAM_HUGE_BYTES) + RAM_HUGE_BYTES, end);
+		uint64_t run = 0;
+
+		while (at.v + run < end &&
+		       may_go(b, GPA(at.v + run), unit_end - at.v - run)) {
+			run = unit_end - at.v;
+			unit_end = min_u64(unit_end + RAM_HUGE_BYTES, end);
+		}
+		if (!run) {
+			b->reclaim.written_bytes += unit_end - at.v;
+			at = GPA(unit_end);
+			continue;
+		}
+		if (!returned_give(b->env.returned, RETURNED_HINTED, at, run))
+			b->reclaim.freed_bytes += run;
+		at = GPA(at.v + run);
+	}
+}
+
+/* All the memory that a chain names. NULL, or what is wrong with it. */
+static const char *take_hints(struct balloon *b, struct chain *c)
+{
+	gpa_t at;
+	uint32_t bytes;
+
+	if (!chain_writable_valid(c))
+		return "hinted at memory that does not exist";
+	while (chain_take_place(c, &at, &bytes)) {
+		b->reclaim.hinted_bytes += bytes;
+		if (!is_poisoned(b))
+			take_hint(b, at, bytes);
+	}
+	return NULL;
+}
+
+/*
+ * The first of NR chains that is wrong is the last one served. Until all vCPUs stand they may reset
+ * the device: then the chains are not the driver's any more.
+ */
+static const char *serve_hints(struct balloon *b, unsigned int nr)
+{
+	uint32_t nr_resets = b->nr_resets;
+	const char *wrong = NULL;
+
+	if (b->env.freeze(b->env.ctx)) {
+		reclaim_end(&b->reclaim, RECLAIM_SHORT, RECLAIM_HOST, clock_ns());
+		return NULL;
+	}
+	b->reclaim.nr_batches++;
+	for (unsigned int i = 0; i < nr && !wrong && nr_resets == b->nr_resets; i++)
+		wrong = take_hints(b, &b->hints[i]);
+	b->env.thaw(b->env.ctx);
+	return wrong;
+}
+
+static const char *serve_hint_id(struct balloon *b, struct chain *c)
+{
+	le32 id;
+
+	if (chain_readable(c) != sizeof(id) || chain_read_obj(c, &id))
+		return "a command id that is not of 4 bytes that exist";
+	(void)!reclaim_guest_id(&b->reclaim, le32_get(id), clock_ns());
+	return NULL;
+}
+
+/* Memory is gathered, up to the next id, so that the vCPUs stand seldom. */
+static void kick_hints(struct balloon *b, unsigned int queue)
+{
+	uint32_t nr_resets = b->nr_resets;
+	const char *wrong = NULL;
+	unsigned int nr;
+
+	do {
+		bool is_id = false;
+
+		for (nr = 0; nr < HINT_BATCH && !is_id; nr += !is_id) {
+			if (!virtio_pop(&b->dev, queue, &b->hints[nr]))
+				break;
+			is_id = chain_readable(&b->hints[nr]);
+		}
+		if (nr && reclaim_takes(&b->reclaim))
+			wrong = serve_hints(b, nr);
+		if (nr_resets != b->nr_resets)
+			return;
+		for (unsigned int i = 0; i < nr; i++)
+			virtio_push(&b->dev, queue, &b->hints[i]);
+		if (is_id) {
+			if (!wrong)
+				wrong = serve_hint_id(b, &b->hints[nr]);
+			virtio_push(&b->dev, queue, &b->hints[nr]);
+			nr = HINT_BATCH;
+		}
+	} while (nr == HINT_BATCH && !wrong);
+	virtio_notify(&b->dev, queue);
+	if (wrong)
+		virtio_broken(&b->dev, wrong);
+}
+
+static void on_reclaim_deadline(void *ctx)
+{
+	struct balloon *b = ctx;
+
+	reclaim_expire(&b->reclaim, clock_ns());
+	publish(b);
+}
+
+int balloon_reclaim(struct balloon *b, uint64_t deadline_ns)
+{
+	int r = queue_of(b, HINT);
+
+	if (r < 0)
+		return r;
+	if (b->reclaim.state == RECLAIM_RUNNING)
+		return -EBUSY;
+	settle_reclaim(b); /* one that a reset has ended */
+	r = b->env.log_start(b->env.ctx);
+	if (r)
+		return r;
+	b->logging = true;
+	reclaim_start(&b->reclaim, deadline_ns, clock_ns());
+	virtio_config_changed(&b->dev);
+	publish(b);
+	return 0;
+}
+
+int balloon_cancel_reclaim(struct balloon *b)
+{
+	if (b->reclaim.state != RECLAIM_RUNNING)
+		return -ENOENT;
+	reclaim_end(&b->reclaim, RECLAIM_CANCELLED, RECLAIM_UNHINDERED, clock_ns());
+	publish(b);
+	return 0;
+}
+
+/* --- working set ------------------------------------------------------------------------------- */
+
+static const char *serve_working_set(struct balloon *b, struct chain *c)
+{
+	struct balloon_ws_report report;
+	struct working_set ws;
+	const char *wrong;
+
+	if (chain_readable(c) != sizeof(report) || chain_read_obj(c, &report))
+		return "a working set that is not of 776 bytes that exist";
+	wrong = working_set_parse(&ws, &report);
+	if (!wrong && b->env.working_set_arrived)
+		b->env.working_set_arrived(b->env.ctx, &ws);
+	return wrong;
+}
+
+/* When both are there, the notification and the buffer for it. */
+static const char *send_working_set(struct balloon *b, unsigned int queue)
+{
+	const char *wrong = NULL;
+
+	if (!b->ws_held || !b->ws_waits)
+		return NULL;
+	if (chain_write_obj(&b->ws_buffer, &b->ws_next))
+		wrong = "less than 140 bytes for a notification, or in memory that does not exist";
+	b->ws_held = b->ws_waits = false;
+	virtio_push(&b->dev, queue, &b->ws_buffer);
+	virtio_notify(&b->dev, queue);
+	return wrong;
+}
+
+static void kick_notify(struct balloon *b, unsigned int queue)
+{
+	const char *wrong = NULL;
+	struct chain c;
+
+	while (!wrong && virtio_pop(&b->dev, queue, &c)) {
+		if (b->ws_held) {
+			virtio_push(&b->dev, queue, &c);
+			wrong = "a second buffer for notifications";
+			break;
+		}
+		b->ws_held = true;
+		b->ws_buffer = c;
+		wrong = send_working_set(b, queue);
+	}
+	if (wrong)
+		virtio_broken(&b->dev, wrong);
+}
+
+static int notify_working_set(struct balloon *b, struct balloon_ws_notify notify)
+{
+	int queue = queue_of(b, WS_NOTIFY);
+	const char *wrong;
+
+	if (queue < 0)
+		return queue;
+	if (b->ws_waits)
+		return -EBUSY;
+	b->ws_waits = true;
+	b->ws_next = notify;
+	wrong = send_working_set(b, (unsigned int)queue);
+	if (wrong)
+		virtio_broken(&b->dev, wrong);
+	return 0;
+}
+
+int balloon_ask_working_set(struct balloon *b, uint16_t node)
+{
+	return notify_working_set(b, working_set_request(node));
+}
+
+int balloon_configure_working_set(struct balloon *b, const struct working_set_config *cfg)
+{
+	if (!working_set_config_valid(cfg))
+		return -EINVAL;
+	return notify_working_set(b, working_set_configure(cfg));
+}
+
+/* --- the rest of the device -------------------------------------------------------------------- */
+
+/* Each message at once, one after the other. */
+static void serve_all(struct balloon *b, unsigned int queue,
+		      const char *(*serve)(struct balloon *, struct chain *))
+{
+	struct chain c;
+
+	while (virtio_pop(&b->dev, queue, &c)) {
+		const char *wrong = serve(b, &c);
+
+		virtio_push(&b->dev, queue, &c);
+		if (wrong) {
+			virtio_notify(&b->dev, queue);
+			virtio_broken(&b->dev, wrong);
+		}
+	}
+	virtio_notify(&b->dev, queue);
+}
+
+static void kick(struct virtio_dev *dev, unsigned int queue)
+{
+	struct balloon *b = balloon_of(dev);
+
+	resize_driver(&b->job, true, clock_ns());
+	switch (b->roles[queue]) {
+	case INFLATE:
+		serve_all(b, queue, serve_inflate);
+		break;
+	case DEFLATE:
+		serve_all(b, queue, serve_deflate);
+		break;
+	case STATS:
+		kick_stats(b, queue);
+		break;
+	case HINT:
+		kick_hints(b, queue);
+		break;
+	case REPORT:
+		serve_all(b, queue, serve_report);
+		break;
+	case WS_REPORT:
+		serve_all(b, queue, serve_working_set);
+		break;
+	case WS_NOTIFY:
+		kick_notify(b, queue);
+		break;
+	case NR_ROLES:
+		break;
+	}
+	resize_driver(&b->job, virtio_live(dev), clock_ns());
+	publish(b);
+}
+
+static uint64_t features(struct virtio_dev *dev)
+{
+	const struct balloon_cfg *cfg = &balloon_of(dev)->cfg;
+	uint64_t bits = UINT64_C(1) << VIRTIO_BALLOON_F_MUST_TELL_HOST |
+			UINT64_C(1) << VIRTIO_BALLOON_F_STATS_VQ;
+
+	if (cfg->deflate_on_oom)
+		bits |= UINT64_C(1) << VIRTIO_BALLOON_F_DEFLATE_ON_OOM;
+	if (cfg->hinting)
+		bits |= UINT64_C(1) << VIRTIO_BALLOON_F_FREE_PAGE_HINT;
+	/* Without it, a guest that clears memory when it is freed would not report any. */
+	if (cfg->hinting || cfg->reporting)
+		bits |= UINT64_C(1) << VIRTIO_BALLOON_F_PAGE_POISON;
+	if (cfg->reporting)
+		bits |= UINT64_C(1) << VIRTIO_BALLOON_F_REPORTING;
+	if (cfg->working_set)
+		bits |= UINT64_C(1) << BALLOON_F_WS_REPORTING;
+	return bits;
+}
+
+/* Sets who is who among the queues. */
+static bool features_ok(struct virtio_dev *dev, uint64_t chosen)
+{
+	static const struct {
+		enum role role;
+		int feature; /* -1: always there */
+	} order[] = {
+		{ INFLATE, -1 },
+		{ DEFLATE, -1 },
+		{ STATS, VIRTIO_BALLOON_F_STATS_VQ },
+		{ HINT, VIRTIO_BALLOON_F_FREE_PAGE_HINT },
+		{ REPORT, VIRTIO_BALLOON_F_REPORTING },
+		{ WS_REPORT, BALLOON_F_WS_REPORTING },
+		{ WS_NOTIFY, BALLOON_F_WS_REPORTING },
+	};
+	struct balloon *b = balloon_of(dev);
+	unsigned int nr = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		if (order[i].feature < 0 || chosen >> order[i].feature & 1)
+			b->roles[nr++] = order[i].role;
+	while (nr < VIRTIO_MAX_QUEUES)
+		b->roles[nr++] = NR_ROLES;
+	return true;
+}
+
+static bool has_queue(const struct virtio_dev *dev, unsigned int queue)
+{
+	return container_of(dev, const struct balloon, dev)->roles[queue] != NR_ROLES;
+}
+
+/* May run on a vCPU thread, so timers stay: what they find when they fire is no driver. */
+static void reset(struct virtio_dev *dev)
+{
+	struct balloon *b = balloon_of(dev);
+
+	b->nr_resets++;
+	b->stats_held = b->ws_held = b->ws_waits = false;
+	b->claimed_pages = b->poison_val = 0;
+	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
+		b->roles[i] = NR_ROLES;
+	resize_driver(&b->job, false, clock_ns());
+	reclaim_driver_gone(&b->reclaim, clock_ns());
+}
+
+static struct balloon_config config_of(const struct balloon *b)
+{
+	return (struct balloon_config){
+		.num_pages = le32_of(b->target_pages),
+		.actual = le32_of(b->claimed_pages),
+		.free_page_hint_cmd_id = le32_of(b->reclaim.cmd_id),
+		.poison_val = le32_of(b->poison_val),
+	};
+}
+
+static void config_read(struct virtio_dev *dev, void *config)
+{
+	struct balloon_config wire = config_of(balloon_of(dev));
+
+	memcpy(config, &wire, sizeof(wire));
+}
+
+/* Two of the four fields are the driver's; what it writes to the others has no effect. */
+static void config_write(struct virtio_dev *dev, size_t offset, const void *src, size_t bytes)
+{
+	struct balloon *b = balloon_of(dev);
+	struct balloon_config wire = config_of(b);
+
+	memcpy((char *)&wire + offset, src, bytes);
+	b->claimed_pages = le32_get(wire.actual);
+	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		return; /* what is said of the poison counts from before */
+	b->poison_val = le32_get(wire.poison_val);
+}
+
+static const struct virtio_ops ops = {
+	.name = "virtio-balloon",
+	.id = VIRTIO_ID_BALLOON,
+	.nr_queues = NR_ROLES,
+	/* Linux has one request under way in most, 32 ranges in a report, and as many blocks of
+	 * hints as fit. A full queue is what one kick may take of the loop. */
+	.queue_size = { 256, 256, 256, 256, 256, 256, 256 },
+	.features = features,
+	.features_ok = features_ok,
+	.has_queue = has_queue,
+	.kick = kick,
+	.reset = reset,
+	.config_read = config_read,
+	.config_write = config_write,
+	.config_bytes = sizeof(struct balloon_config),
+};
+
+static void on_job(void *ctx)
+{
+	struct balloon *b = ctx;
+	uint64_t now = clock_ns();
+
+	resize_driver(&b->job, virtio_live(&b->dev), now);
+	if (resize_tick(&b->job, now))
+		virtio_config_changed(&b->dev);
+	publish(b);
+}
+
+int balloon_new(struct balloon **out, const struct balloon_cfg *cfg, const struct balloon_env *env)
+{
+	struct balloon *b = calloc(1, sizeof(*b));
+
+	assert(cfg->boot_bytes / BALLOON_PAGE_BYTES <= UINT32_MAX);
+	if (b)
+		b->hints = calloc(HINT_BATCH, sizeof(*b->hints));
+	if (!b || !b->hints) {
+		free(b);
+		return fail(-ENOMEM, "balloon");
+	}
+	b->dev.ops = &ops;
+	b->dev.gm = env->gm;
+	b->cfg = *cfg;
+	b->env = *env;
+	b->job.kind = RESIZE_BALLOON;
+	b->told_size = cfg->boot_bytes;
+	balloon_stats_init(&b->stats);
+	b->flush_timer = (struct loop_timer){ .fn = on_quiet, .ctx = b };
+	b->job_timer = (struct loop_timer){ .fn = on_job, .ctx = b };
+	b->poll_timer = (struct loop_timer){ .fn = on_poll, .ctx = b };
+	b->reclaim_timer = (struct loop_timer){ .fn = on_reclaim_deadline, .ctx = b };
+	*out = b;
+	return 0;
+}
+
+void balloon_free(struct balloon *b)
+{
+	if (!b)
+		return;
+	if (b->logging)
+		b->env.log_stop(b->env.ctx);
+	loop_timer_cancel(b->env.loop, &b->flush_timer);
+	loop_timer_cancel(b->env.loop, &b->job_timer);
+	loop_timer_cancel(b->env.loop, &b->poll_timer);
+	loop_timer_cancel(b->env.loop, &b->reclaim_timer);
+	free(b->hints);
+	free(b);
+}
+
+struct virtio_dev *balloon_dev(struct balloon *b) { return &b->dev; }
+
+void balloon_system_reset(struct balloon *b)
+{
+	uint64_t now = clock_ns();
+
+	loop_timer_cancel(b->env.loop, &b->flush_timer);
+	reclaim_driver_gone(&b->reclaim, now);
+	resize_system_reset(&b->job, size_bytes(b), UINT64_MAX, now);
+	publish(b);
+}
+
+/* --- the host's side --------------------------------------------------------------------------- */
+
+void balloon_resize(struct balloon *b, uint64_t ram_bytes, uint64_t deadline_ns)
+{
+	uint64_t now = clock_ns();
+
+	ram_bytes = min_u64(align_up(ram_bytes, BALLOON_PAGE_BYTES), b->cfg.boot_bytes);
+	if (b->job.state == RESIZE_RUNNING) {
+		resize_cancel(&b->job, now);
+		publish(b);
+	}
+	b->target_pages = (uint32_t)((b->cfg.boot_bytes - ram_bytes) / BALLOON_PAGE_BYTES);
+	resize_driver(&b->job, virtio_live(&b->dev), now);
+	resize_start(&b->job, target_bytes(b), size_bytes(b), UINT64_MAX, deadline_ns, now);
+	virtio_config_changed(&b->dev);
+	publish(b);
+}
+
+int balloon_cancel(struct balloon *b)
+{
+	if (b->job.state != RESIZE_RUNNING)
+		return -ENOENT;
+	resize_cancel(&b->job, clock_ns());
+	b->target_pages = (uint32_t)((b->cfg.boot_bytes - size_bytes(b)) / BALLOON_PAGE_BYTES);
+	virtio_config_changed(&b->dev);
+	publish(b);
+	return 0;
+}
+
+struct resize_status balloon_job(const struct balloon *b)
+{
+	return resize_status(&b->job, clock_ns());
+}
+
+void balloon_info(const struct balloon *b, struct balloon_info *info)
+{
+	*info = (struct balloon_info){
+		.driver_ready = virtio_live(&b->dev),
+		.features = b->dev.features,
+		.target_bytes = target_bytes(b),
+		.size_bytes = size_bytes(b),
+		.claimed_bytes = b->claimed_pages * BALLOON_PAGE_BYTES,
+		.waiting_bytes = returned_waiting_bytes(b->env.returned),
+		.poll_s = b->poll_s,
+		.stats = b->stats,
+		.stats_s = b->stats_s,
+		.reclaim = b->reclaim,
+		.counters = b->counters,
+	};
+}
