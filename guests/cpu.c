@@ -272,10 +272,23 @@ static void send_ipi(uint32_t apic_id, uint32_t command)
 	write32(LAPIC_ICR_LOW, command);
 }
 
+static unsigned int find_cpus(uint32_t *apic_ids)
+{
+	unsigned int nr;
+
+	if (boot.devtree.bytes)
+		return devtree_cpus(apic_ids, MAX_CPUS);
+	nr = (unsigned int)cmdline_u64("cpus", 1);
+	CHECK(nr <= MAX_CPUS);
+	for (unsigned int i = 0; i < nr; i++)
+		apic_ids[i] = i;
+	return nr;
+}
+
 unsigned int cpu_start_others(void (*fn)(unsigned int cpu))
 {
 	uint32_t apic_ids[MAX_CPUS];
-	unsigned int nr = devtree_cpus(apic_ids, MAX_CPUS);
+	unsigned int nr = find_cpus(apic_ids);
 	uint64_t page = place_trampoline();
 
 	cpu_job = fn;

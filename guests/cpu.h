@@ -99,7 +99,8 @@ void cpu_map(uint64_t start, uint64_t bytes);
 
 /*
  * Starts every other CPU of the device tree, one after the other; each runs FN(its index) in
- * ring 3 and stops. Returns the number of CPUs that run, this one included.
+ * ring 3 and stops. Returns the number of CPUs that run, this one included. Without a tree the
+ * command line's cpus=N says how many there are, their APIC ids count from 0.
  */
 unsigned int cpu_start_others(void (*fn)(unsigned int cpu));
 

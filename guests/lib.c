@@ -24,7 +24,11 @@ struct pvh_start_info {
 struct pvh_module {
 	uint64_t start, bytes, cmdline, reserved;
 };
-#define PVH_MEMORY_MAP_ENTRY_BYTES 24
+struct pvh_memory_map_entry {
+	uint64_t start, bytes;
+	uint32_t type, reserved;
+};
+#define PVH_MEMORY_USABLE 1
 
 extern char image_start[], image_end[];
 
@@ -157,17 +161,21 @@ void guest_pass(const char *file)
 	guest_exit(0);
 }
 
-const char *cmdline_get(const char *key)
+const char *cmdline_get(const char *key) { return cmdline_next(key, NULL); }
+
+const char *cmdline_next(const char *key, const char *after)
 {
 	size_t len = strlen(key);
-	const char *word = cmdline;
+	const char *word = after ? after : cmdline;
 
+	while (after && *word && *word != ' ')
+		word++;
 	while (*word) {
+		while (*word == ' ')
+			word++;
 		if (!strncmp(word, key, len) && word[len] == '=')
 			return word + len + 1;
 		while (*word && *word != ' ')
-			word++;
-		while (*word == ' ')
 			word++;
 	}
 	return NULL;
@@ -184,11 +192,16 @@ bool cmdline_is(const char *key, const char *value)
 uint64_t cmdline_u64(const char *key, uint64_t fallback)
 {
 	const char *s = cmdline_get(key);
+
+	return s ? parse_u64(&s) : fallback;
+}
+
+uint64_t parse_u64(const char **text)
+{
+	const char *s = *text;
 	unsigned int base = 10;
 	uint64_t value = 0;
 
-	if (!s)
-		return fallback;
 	if (s[0] == '0' && s[1] == 'x') {
 		base = 16;
 		s += 2;
@@ -206,14 +219,20 @@ uint64_t cmdline_u64(const char *key, uint64_t fallback)
 	}
 	switch (*s) {
 	case 'K':
-		return value * KiB;
+		value *= KiB;
+		s++;
+		break;
 	case 'M':
-		return value * MiB;
+		value *= MiB;
+		s++;
+		break;
 	case 'G':
-		return value * GiB;
-	default:
-		return value;
+		value *= GiB;
+		s++;
+		break;
 	}
+	*text = s;
+	return value;
 }
 
 void step(const char *fmt, ...)
@@ -253,6 +272,20 @@ bool boot_in_use(struct range range)
 	return false;
 }
 
+/* Taken down at once: where the map lies may be memory that it calls usable. */
+static void take_memory_map(const struct pvh_start_info *info)
+{
+	const struct pvh_memory_map_entry *map = (const void *)info->memory_map;
+
+	for (uint32_t i = 0; info->version >= 1 && i < info->nr_memory_map; i++) {
+		if (map[i].type != PVH_MEMORY_USABLE)
+			continue;
+		if (boot.nr_memory == ARRAY_SIZE(boot.memory))
+			FAIL("too many ranges of memory");
+		boot.memory[boot.nr_memory++] = (struct range){ map[i].start, map[i].bytes };
+	}
+}
+
 void lib_init(uint32_t start_info)
 {
 	const struct pvh_start_info *info = (const void *)(uintptr_t)start_info;
@@ -266,6 +299,7 @@ void lib_init(uint32_t start_info)
 		cmdline = (const char *)info->cmdline;
 		keep(info->cmdline, strlen(cmdline) + 1);
 	}
+	take_memory_map(info);
 	modules = (const struct pvh_module *)info->modules;
 	for (uint32_t i = 0; i < info->nr_modules; i++) {
 		const char *name = (const char *)modules[i].cmdline;

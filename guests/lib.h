@@ -47,9 +47,13 @@ __attribute__((noreturn)) void guest_pass(const char *file);
 
 /* key=value words of the command line. The text ends at the next blank: use the helpers. */
 const char *cmdline_get(const char *key);
+/* The value of the next word with KEY after the one at AFTER (NULL: the first), or NULL. */
+const char *cmdline_next(const char *key, const char *after);
 bool cmdline_is(const char *key, const char *value);
 /* Decimal or 0x hex, with K, M or G. */
 uint64_t cmdline_u64(const char *key, uint64_t fallback);
+/* The number at *TEXT, which then stands behind it. */
+uint64_t parse_u64(const char **text);
 /* Prints "step NAME"; with wait=1 then waits for a byte, so that the host can measure. */
 void step(const char *fmt, ...) printf_like(1, 2);
 
@@ -69,6 +73,8 @@ struct boot {
 	struct range in_use[8]; /* image, start info and what it points at: leave these alone */
 	unsigned int nr_in_use;
 	struct range devtree, initrd;
+	struct range memory[8]; /* usable, as the memory map has it */
+	unsigned int nr_memory;
 };
 extern struct boot boot;
 /* True when RANGE holds something that the runtime still needs. */

@@ -5,9 +5,9 @@
 
 bool virtio_find(struct virtio *dev, uint32_t device_id, unsigned int index)
 {
-	const struct virtio_transport *transport = boot.devtree.bytes ? &virtio_mmio : &virtio_pci;
+	bool mmio = boot.devtree.bytes || cmdline_get(VIRTIO_MMIO_WORD);
 
-	return transport->find(dev, device_id, index);
+	return (mmio ? &virtio_mmio : &virtio_pci)->find(dev, device_id, index);
 }
 
 void virtio_use_interrupts(struct virtio *dev)
@@ -70,4 +70,14 @@ void virtio_config(const struct virtio *dev, unsigned int offset, void *dst, uin
 		for (uint32_t i = 0; i < bytes / 4; i++)
 			words[i] = read32(dev->config + offset + i * 4);
 	} while (dev->transport->generation(dev) != before);
+}
+
+uint32_t virtio_config_word(const struct virtio *dev, unsigned int offset)
+{
+	return read32(dev->config + offset);
+}
+
+void virtio_set_config_word(const struct virtio *dev, unsigned int offset, uint32_t value)
+{
+	write32(dev->config + offset, value);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio.h - the driver's side of a virtio device, whatever its transport: virtio-mmio version 2
- * where the machine handed over a device tree, else PCI.
+ * where the machine handed over a device tree or says on the command line where its devices are
+ * (virtio_mmio.device=BYTES@ADDRESS:INTERRUPT), else PCI.
  * Errors of the device fail the guest; a guest that wants to see them uses the registers itself
  * (virtio_mmio.h).
  */
@@ -35,6 +36,7 @@ struct virtio_transport {
 	void (*notify)(const struct vq *vq);
 };
 extern const struct virtio_transport virtio_mmio, virtio_pci;
+#define VIRTIO_MMIO_WORD "virtio_mmio.device"
 
 struct virtio {
 	const struct virtio_transport *transport;
@@ -46,6 +48,7 @@ struct virtio {
 	union {
 		struct {
 			uint32_t gsi;
+			bool level;
 		} mmio;
 		struct {
 			uint32_t slot; /* of bus 0 */
@@ -75,5 +78,8 @@ uint32_t virtio_take_interrupt(const struct virtio *dev);
 #define VIRTIO_INTERRUPT_CONFIG 2u
 /* Copies BYTES (a multiple of 4) from the configuration space, untorn. */
 void virtio_config(const struct virtio *dev, unsigned int offset, void *dst, uint32_t bytes);
+/* One word of it, which is never torn. */
+uint32_t virtio_config_word(const struct virtio *dev, unsigned int offset);
+void virtio_set_config_word(const struct virtio *dev, unsigned int offset, uint32_t value);
 
 #endif

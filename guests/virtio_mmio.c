@@ -7,16 +7,53 @@
 #define VIRTIO_MAGIC 0x74726976
 #define VIRTIO_MMIO_VERSION_MODERN 2
 
+/* Where the next device is: the node or the word after the last one. */
+struct place {
+	int node;
+	const char *word;
+	uint64_t regs;
+	uint32_t gsi;
+};
+
+static bool next_in_tree(struct place *place)
+{
+	struct range reg;
+
+	place->node = devtree_next(place->node, "virtio,mmio");
+	if (place->node < 0)
+		return false;
+	CHECK(devtree_reg(place->node, 0, &reg));
+	place->regs = reg.start;
+	place->gsi = devtree_interrupt(place->node);
+	return true;
+}
+
+static bool next_word(struct place *place)
+{
+	const char *at = cmdline_next(VIRTIO_MMIO_WORD, place->word);
+
+	place->word = at;
+	if (!at)
+		return false;
+	parse_u64(&at);
+	CHECK(*at++ == '@');
+	place->regs = parse_u64(&at);
+	CHECK(*at++ == ':');
+	place->gsi = (uint32_t)parse_u64(&at);
+	return true;
+}
+
 static bool find(struct virtio *dev, uint32_t device_id, unsigned int index)
 {
-	for (int node = -1; (node = devtree_next(node, "virtio,mmio")) >= 0;) {
-		struct range reg;
+	struct place place = { .node = -1 };
+	bool tree = boot.devtree.bytes;
 
-		CHECK(devtree_reg(node, 0, &reg));
+	while (tree ? next_in_tree(&place) : next_word(&place)) {
+		/* A line, other than Ebb's edges, stays up until its device is told. */
 		*dev = (struct virtio){ .transport = &virtio_mmio,
-					.regs = reg.start,
-					.config = reg.start + VIRTIO_MMIO_CONFIG,
-					.mmio.gsi = devtree_interrupt(node) };
+					.regs = place.regs,
+					.config = place.regs + VIRTIO_MMIO_CONFIG,
+					.mmio = { place.gsi, !tree } };
 		CHECK_EQ(mmio_read(dev, VIRTIO_MMIO_MAGIC_VALUE), VIRTIO_MAGIC);
 		CHECK_EQ(mmio_read(dev, VIRTIO_MMIO_VERSION), VIRTIO_MMIO_VERSION_MODERN);
 		dev->device_id = mmio_read(dev, VIRTIO_MMIO_DEVICE_ID);
@@ -65,7 +102,7 @@ static uint32_t take_interrupt(const struct virtio *dev)
 	return bits;
 }
 
-static void route_interrupt(const struct virtio *dev) { cpu_route_gsi(dev->mmio.gsi, false); }
+static void route_interrupt(const struct virtio *dev) { cpu_route_gsi(dev->mmio.gsi, dev->mmio.level); }
 
 static uint16_t queue_max(const struct virtio *dev, uint16_t index)
 {

@@ -142,15 +142,12 @@ static void wait_a_moment(const struct virtio *dev)
 	cpu_end_interrupt();
 }
 
-uint32_t vq_request(struct vq *vq, const void *out, uint32_t out_bytes, void *in,
-		    uint32_t in_bytes)
+uint32_t vq_finish(struct vq *vq, uint16_t head)
 {
-	struct vq_buffer buffers[] = { { out, out_bytes }, { in, in_bytes } };
-	uint16_t head = vq_add(vq, buffers, 1, 1), used;
 	uint64_t start = cpu_tsc();
 	uint32_t written;
+	uint16_t used;
 
-	vq_kick(vq);
 	while (!vq_poll(vq, &used, &written)) {
 		if (cpu_tsc() - start > CPU_PATIENCE_CYCLES)
 			FAIL("device %u does not answer, status 0x%x", vq->dev->device_id,
@@ -159,4 +156,21 @@ uint32_t vq_request(struct vq *vq, const void *out, uint32_t out_bytes, void *in
 	}
 	CHECK_EQ(used, head);
 	return written;
+}
+
+uint32_t vq_run(struct vq *vq, const struct vq_buffer *buffers, unsigned int nr_out,
+		unsigned int nr_in)
+{
+	uint16_t head = vq_add(vq, buffers, nr_out, nr_in);
+
+	vq_kick(vq);
+	return vq_finish(vq, head);
+}
+
+uint32_t vq_request(struct vq *vq, const void *out, uint32_t out_bytes, void *in,
+		    uint32_t in_bytes)
+{
+	struct vq_buffer buffers[] = { { out, out_bytes }, { in, in_bytes } };
+
+	return vq_run(vq, buffers, 1, 1);
 }

@@ -46,7 +46,13 @@ uint16_t vq_add(struct vq *vq, const struct vq_buffer *buffers, unsigned int nr_
 void vq_kick(struct vq *vq);
 /* Takes one used element; false: none yet. */
 bool vq_poll(struct vq *vq, uint16_t *head, uint32_t *written);
-/* One request from start to end; bytes written by the device. */
+/* One request of several buffers from start to end; bytes written by the device. No other may be
+ * under way. */
+uint32_t vq_run(struct vq *vq, const struct vq_buffer *buffers, unsigned int nr_out,
+		unsigned int nr_in);
+/* Waits for the answer to the chain at HEAD, of which the device was notified. */
+uint32_t vq_finish(struct vq *vq, uint16_t head);
+/* The same with one buffer each. */
 uint32_t vq_request(struct vq *vq, const void *out, uint32_t out_bytes, void *in,
 		    uint32_t in_bytes);
 
