@@ -4,7 +4,7 @@
 #include "guests/cpu.h"
 #include "guests/lib.h"
 
-static uint64_t word(uint64_t at, uint64_t seed)
+uint64_t pattern_word(uint64_t at, uint64_t seed)
 {
 	return (at ^ seed << 56) * UINT64_C(0x9e3779b97f4a7c15);
 }
@@ -12,14 +12,14 @@ static uint64_t word(uint64_t at, uint64_t seed)
 void pattern_write(uint64_t start, uint64_t bytes, uint64_t seed)
 {
 	for (uint64_t at = start; at < start + bytes; at += 8)
-		write64(at, word(at, seed));
+		write64(at, pattern_word(at, seed));
 }
 
 void pattern_check(uint64_t start, uint64_t bytes, uint64_t seed)
 {
 	for (uint64_t at = start; at < start + bytes; at += 8)
-		if (read64(at) != word(at, seed))
-			FAIL("0x%lx holds 0x%lx, not 0x%lx", at, read64(at), word(at, seed));
+		if (read64(at) != pattern_word(at, seed))
+			FAIL("0x%lx holds 0x%lx, not 0x%lx", at, read64(at), pattern_word(at, seed));
 }
 
 void pattern_check_zero(uint64_t start, uint64_t bytes)

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+/* The word at AT. */
+uint64_t pattern_word(uint64_t at, uint64_t seed);
 /* All ranges are mapped and 8-byte aligned. */
 void pattern_write(uint64_t start, uint64_t bytes, uint64_t seed);
 /* The two checks fail the guest, with the first wrong address. */
