@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's tracepoints, as root, where KVM is real."""
+import collections
 import contextlib
+import os
 import re
 
 TRACING = "/sys/kernel/debug/tracing"
 KVM = f"{TRACING}/events/kvm"
+SYSCALLS = f"{TRACING}/events/raw_syscalls"
 
 
 def write(path, text, mode="w"):
@@ -69,3 +72,21 @@ def histogram(event):
             keys = [int(k.split(":")[1], 0) for k in found.group(1).split(",")]
             counts.append([keys, int(found.group(2))])
     return sorted(counts, key=lambda c: -c[1])
+
+
+@contextlib.contextmanager
+def syscalls(pid):
+    """Counts the system calls of all threads that process PID has now: a Counter by name, filled
+    when the block ends."""
+    counts = collections.Counter()
+    threads = " || ".join(f"common_pid == {thread}" for thread in os.listdir(f"/proc/{pid}/task"))
+    trigger = f"hist:keys=id.syscall if {threads}"
+    path = f"{SYSCALLS}/sys_enter"
+    write(f"{path}/trigger", trigger, "a")
+    try:
+        yield counts
+        for name, hits in re.findall(r"(?m)^\{ id: (?:sys_)?(\w+).*hitcount: +(\d+)",
+                                     read(f"{path}/hist")):
+            counts[name] += int(hits)
+    finally:
+        write(f"{path}/trigger", "!" + trigger, "a")

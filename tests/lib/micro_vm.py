@@ -1,31 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's microvm with a virtio-balloon, running one of our bare-metal guests: what the guests of
-Ebb's balloon are tried on and measured against."""
+"""QEMU's microvm with a virtio-balloon, running one of our bare-metal guests: another device for
+the guests' driver, and what Ebb's balloon is measured against."""
 import os
 import re
 import shutil
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-# pylint: disable=wrong-import-position
 from vm import KiB, MiB, Vm, guest
 
-BARE = "acpi=off,pit=off,pic=off,rtc=off,isa-serial=on,x-option-roms=off"
+MACHINE = "acpi=off,pit=off,pic=off,rtc=off,isa-serial=on,x-option-roms=off,memory-backend=m"
 MEMFD, ANONYMOUS = "memory-backend-memfd,share=on", "memory-backend-ram"
 PASSED = 1  # isa-debug-exit: twice the code, plus 1
+FAILED = 3
 BALLOON = "/machine/peripheral/balloon"
+PAGE = 4 * KiB
 
 
 class MicroVm(Vm):
-    """MEMORY is the object behind all of the guest's memory, OPTIONS are the balloon's. One line
-    of the console is `name N name N ...` as with Ebb."""
+    """MEMORY is the object behind all of the guest's memory, of MIB; OPTIONS are the balloon's,
+    WORDS go in front of it, COMMAND is how QEMU starts."""
 
     def __init__(self, name, params="", mib=256, memory=MEMFD, options="", command=None, cpus=1,
                  words=()):  # pylint: disable=too-many-arguments
         self.bytes = mib * MiB
         super().__init__(
             *(command or [shutil.which("qemu-system-x86_64")]),
-            "-M", f"microvm,accel=kvm,{BARE},memory-backend=m", "-cpu", "host", "-nodefaults",
+            "-M", f"microvm,accel=kvm,{MACHINE}", "-cpu", "host", "-nodefaults",
             "-no-user-config", "-display", "none", "-smp", cpus, "-m", f"{mib}M",
             "-object", f"{memory},id=m,size={mib}M", "-serial", "stdio",
             "-global", "virtio-mmio.force-legacy=false",
@@ -40,19 +39,19 @@ class MicroVm(Vm):
         if self.poll() is None:
             self.process.kill()
 
-    def inflate(self, pages):
-        """Sets the target."""
-        self.qmp.command("balloon", value=self.bytes - pages * 4 * KiB)
-
-    def boot_resident(self):
-        """Bytes of host memory behind the guest's memory, as the host counts them: blocks of a
-        memfd, or the pages of the mapping of that size."""
-        try:
-            return self.resident("memory-backend-memfd")
-        except AssertionError:
-            pass
+    def held(self):
+        """Bytes of host memory behind the guest's, as the host counts them: blocks of a memfd, or
+        the pages of the mapping of that size."""
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            path = f"/proc/{self.pid}/fd/{fd}"
+            if os.readlink(path).startswith("/memfd:memory-backend-memfd "):
+                return os.stat(path).st_blocks * 512
         with open(f"/proc/{self.pid}/smaps", encoding="ascii") as f:
             for mapping in re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", f.read()):
                 if re.search(rf"\nSize: +{self.bytes // KiB} kB", mapping):
                     return int(re.search(r"\nRss: +(\d+) kB", mapping).group(1)) * KiB
         raise AssertionError("no mapping of the guest's memory")
+
+    def inflate(self, pages):
+        """The guest shall have that many pages in its balloon."""
+        self.qmp.command("balloon", value=self.bytes - pages * PAGE)
