@@ -4,7 +4,9 @@
  * size=N (default 4M) in blocks=N (default: as many as there are) and holds them until DONE; a new
  * id goes on with what is left. All the while CPU 1 takes back every second block as soon as it is
  * hinted, which Linux's shrinker may do without a word to the device, and writes to each of its
- * pages over and over. take=0 leaves that out, and CPU 1.
+ * pages over and over. Half of these blocks are in its hands before the device is notified of them:
+ * there a device that discards what it is told of loses writes for certain. take=0 leaves that out,
+ * and CPU 1.
  *
  * A page taken back holds two words: one written at once and never again, and one that changes each
  * round. After DONE the other blocks are in use, too: each page of theirs must be as it was or
@@ -31,7 +33,7 @@ static struct vballoon balloon;
 static struct range area;
 static uint64_t block_bytes;
 static uint32_t nr_blocks, nr_hinted;
-static bool over, taker_gone;
+static bool taking, over, taker_gone;
 
 /* CPU 1's */
 static uint32_t taken; /* it has seen so many hints */
@@ -83,7 +85,7 @@ static void write_again(uint32_t i)
 
 static void take_new(void)
 {
-	for (uint32_t nr = LOAD(nr_hinted); taken < nr; taken++)
+	for (uint32_t nr = LOAD(nr_hinted); taken < nr; STORE(taken, taken + 1))
 		if (is_taken(taken))
 			take(taken);
 }
@@ -130,6 +132,9 @@ static void run(uint32_t id)
 	for (; i < nr_blocks && command() == id; i++) {
 		vballoon_hint(&balloon, (struct range){ block(i), block_bytes });
 		STORE(nr_hinted, i + 1);
+		while (taking && i % 4 == 1 && LOAD(taken) <= i)
+			cpu_pause();
+		vballoon_hint_kick(&balloon);
 	}
 	vballoon_hint_end(&balloon);
 	print("run 0x%x hinted %u\n", id, i);
@@ -170,10 +175,10 @@ static bool is_gone(uint32_t i)
 
 int guest_main(void)
 {
-	bool taking = !cmdline_is("take", "0");
 	uint64_t settle = cmdline_u64("settle", 200);
 	uint32_t nr_taken = 0, nr_kept = 0, nr_gone = 0;
 
+	taking = !cmdline_is("take", "0");
 	block_bytes = cmdline_u64("size", 4 * MiB);
 	area = spare_run(block_bytes);
 	nr_blocks = (uint32_t)cmdline_u64("blocks", area.bytes / block_bytes);

@@ -126,11 +126,16 @@ void vballoon_report(struct vballoon *balloon, const struct range *ranges, unsig
 
 /* --- statistics -------------------------------------------------------------------------------- */
 
-static void post(struct vq *vq, const void *at, size_t bytes, bool in)
+static void add(struct vq *vq, const void *at, size_t bytes, bool in)
 {
 	struct vq_buffer buffer = { at, (uint32_t)bytes };
 
 	vq_add(vq, &buffer, !in, in);
+}
+
+static void post(struct vq *vq, const void *at, size_t bytes, bool in)
+{
+	add(vq, at, bytes, in);
 	vq_kick(vq);
 }
 
@@ -183,8 +188,10 @@ void vballoon_hint(struct vballoon *balloon, struct range block)
 	struct vq *vq = queue(balloon, VBALLOON_HINT);
 
 	wait_room(vq, 2);
-	post(vq, (const void *)block.start, block.bytes, true);
+	add(vq, (const void *)block.start, block.bytes, true);
 }
+
+void vballoon_hint_kick(struct vballoon *balloon) { vq_kick(queue(balloon, VBALLOON_HINT)); }
 
 void vballoon_hint_end(struct vballoon *balloon)
 {

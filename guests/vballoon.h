@@ -95,7 +95,9 @@ bool vballoon_stats_wanted(struct vballoon *balloon);
 
 /* Hinting, asynchronous: waits only where the queue is full. First the id of the run. */
 void vballoon_hint_begin(struct vballoon *balloon, uint32_t id);
+/* The device may see the block from now on, but is not told yet. */
 void vballoon_hint(struct vballoon *balloon, struct range block);
+void vballoon_hint_kick(struct vballoon *balloon);
 /* Sends STOP and waits until the device has taken everything. */
 void vballoon_hint_end(struct vballoon *balloon);
 
