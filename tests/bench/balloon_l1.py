@@ -14,8 +14,8 @@ back. VMs of an order stand side by side, stopped but for the one whose turn it 
   huge      bytes that were mapped by huge pages before
   syscalls  of all threads of the VMM in a round of its own, in the same span, by name
 
-Reporting: guests/report.c reports all of 128 MiB by 2 MiB, 32 in a chain; beside it discard.c's bare
-punches of 2 MiB of the same kind of pages. Per 2 MiB.
+Reporting: guests/report.c reports all of 128 MiB by 2 MiB, 32 in a chain; beside it discard.c's
+bare punches of 2 MiB of the same kind of pages. Per 2 MiB.
 """
 import contextlib
 import json
@@ -143,9 +143,9 @@ def measure_order(job, order):
         for name, vm in vms.items():
             result[name].append(turn(vm, job["pages"], counted=True))
             print(f"bench: balloon: {order}: {name}: {result[name]}", file=sys.stderr, flush=True)
-            with running(vm):
-                vm.send("q")
-                vm.expect(r"^PASS ", SECONDS)
+            vm.signal(signal.SIGCONT)
+            vm.send("q")
+            vm.expect(r"^PASS ", SECONDS)
     return result
 
 

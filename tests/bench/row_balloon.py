@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""balloon: what it costs to take 128 MiB of a guest's memory by inflation, the same bare-metal guest
-(guests/balloon.c) on Ebb and on QEMU's microvm with a virtio-balloon-device; and what a report of
-2 MiB costs beside a bare punch of the same memory.
+"""balloon: what it costs to take 128 MiB of a guest's memory by inflation, the same bare-metal
+guest (guests/balloon.c) on Ebb and on QEMU's microvm with a virtio-balloon-device; and what a
+report of 2 MiB costs beside a bare punch of the same memory.
 
 Where KVM is real (tests/rig; under emulation only the ratios mean anything). The guest sends what
 Linux sends, 256 pages in a request, and times requests and configuration with the TSC; a request's
 time is the whole by the number of requests. Ebb gathers pages and may answer before the host has
-them: so a second row goes on until the host has all of it, by the blocks of the memfd or the pages of
-the mapping, never by what a VMM says. balloon_l1.py has the rest.
+them: so a second row goes on until the host has all of it, by the blocks of the memfd or the pages
+of the mapping, never by what a VMM says. balloon_l1.py has the rest.
 
 The peer is QEMU's memfd, shared, which is what Ebb's memory is; its anonymous memory stands beside
-it. shmem_enabled is `never`, Debian's; Ebb runs with --huge=auto, its default, and for the log alone
-with --huge=never. System calls are counted by a tracepoint, in a round that is not timed.
+it. shmem_enabled is `never`, Debian's; Ebb runs with --huge=auto, its default, and for the log
+alone with --huge=never. System calls are counted by a tracepoint, in a round that is not timed.
 """
 from bench import (RUNS, Row, helper, in_rig, installed_qemu, log, machine_load, median, say,
                    spread)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The balloon with bare-metal guests: what they give back leaves the host's memory and comes back
-whole, whatever the order and the features; nothing else is touched. The host is asked, never ebb."""
+whole, whatever the order and the features; nothing else is touched. Of that the host is asked."""
 import itertools
 import os
 import re
@@ -143,7 +143,7 @@ def reported_memory_leaves_and_reads_as_zeros():
 @test
 def reports_of_single_pages_spare_their_neighbours():
     report("size=4K bytes=16M order=random", "--huge=never")
-    # Of a huge page the host may keep what is reported in pieces; the guest sees zeros all the same.
+    # Of a huge page the host may keep what is reported in pieces; the guest sees zeros.
     with GuestVm("report", "size=4K bytes=16M order=random", "--huge=always") as vm:
         vm.passes()
 
