@@ -17,9 +17,9 @@
 /* Ballooned pages wait for the rest of their 2 MiB, for so long after the last one came ... */
 #define QUIET_NS (100 * NS_PER_MS)
 /* ... and so much of them at most. */
-#define WAITING_MAX_BYTES (64 * MiB)
+#define WAITING_MAX_BYTES (16 * MiB)
 /* Of what waits, in one turn of the loop: each call takes 5 us to 0.4 ms. */
-#define FLUSH_CALLS 64
+#define FLUSH_CALLS 32
 /* Hints handled while the vCPUs stand. */
 #define HINT_BATCH 16
 
@@ -149,10 +149,11 @@ static void on_quiet(void *ctx)
 
 	if (!returned_flush(b->env.returned, FLUSH_CALLS))
 		return;
-	/* Where the host refuses, not at once again. */
-	loop_timer_set(b->env.loop, &b->flush_timer,
-		       clock_ns() + (returned_waiting_bytes(b->env.returned) < before
-					     ? NS_PER_MS : NS_PER_S));
+	/* The rest in the next turn; where the host refuses, later. */
+	if (returned_waiting_bytes(b->env.returned) < before)
+		loop_timer_set(b->env.loop, &b->flush_timer, 1);
+	else
+		loop_timer_set(b->env.loop, &b->flush_timer, clock_ns() + NS_PER_S);
 }
 
 static const char *serve_pages(struct balloon *b, struct chain *c, bool inflate)

@@ -140,7 +140,7 @@ static void trapped_kick(void *ctx, unsigned int queue)
 static int add_virtio(struct machine *m, struct virtio_dev *dev)
 {
 	struct machine_slot *s = &m->slots[m->nr_slots];
-	struct irq_line irq = { event_raise, &s->irq_fd };
+	struct irq_line irq = { loop_event_raise, &s->irq };
 	uint64_t base;
 	int r;
 
@@ -148,7 +148,8 @@ static int add_virtio(struct machine *m, struct virtio_dev *dev)
 		return fail_usage("%s: at most %d virtio devices", dev->ops->name,
 				  PLATFORM_MAX_VIRTIO);
 	base = platform_virtio_base(m->nr_slots++);
-	r = event_new(&s->irq_fd);
+	s->irq.loop = m->loop;
+	r = event_new(&s->irq.fd);
 	for (unsigned int q = 0; q < dev->ops->nr_queues && !r; q++) {
 		s->kick[q] = (struct machine_kick){ s, q };
 		r = event_new(&s->kick_fd[q]);
@@ -194,18 +195,19 @@ static int add_vmem(struct machine *m, unsigned int i)
 
 static int add_platform(struct machine *m)
 {
-	int r = event_new(&m->serial_irq_fd);
+	int r = event_new(&m->serial_irq.fd);
 
 	if (!r)
-		r = event_new(&m->power_irq_fd);
+		r = event_new(&m->power_irq.fd);
+	m->serial_irq.loop = m->power_irq.loop = m->loop;
 	if (r)
 		return r;
-	m->power = (struct power){ .irq = { event_raise, &m->power_irq_fd },
+	m->power = (struct power){ .irq = { loop_event_raise, &m->power_irq },
 				   .power_off = lifecycle_guest_power_off,
 				   .reset = lifecycle_guest_reset,
 				   .ctx = m };
 	m->debug_exit = (struct debug_exit){ lifecycle_debug_exit, m };
-	m->serial.irq = (struct irq_line){ event_raise, &m->serial_irq_fd };
+	m->serial.irq = (struct irq_line){ loop_event_raise, &m->serial_irq };
 	serial_reset(&m->serial);
 	r = bus_add(&m->mmio, POWER_BASE, POWER_BYTES, power_access, &m->power);
 	if (!r)
@@ -287,15 +289,15 @@ static void release_vcpus(void *ctx) { guarding_stop(ctx); }
 
 static int connect_events(struct machine *m)
 {
-	int r = vm_irqfd(&m->vm, m->serial_irq_fd, SERIAL_GSI);
+	int r = vm_irqfd(&m->vm, m->serial_irq.fd, SERIAL_GSI);
 
 	if (!r)
-		r = vm_irqfd(&m->vm, m->power_irq_fd, POWER_GSI);
+		r = vm_irqfd(&m->vm, m->power_irq.fd, POWER_GSI);
 	for (unsigned int i = 0; i < m->nr_slots && !r; i++) {
 		struct machine_slot *s = &m->slots[i];
 		gpa_t notify = GPA(platform_virtio_base(i) + VIRTIO_MMIO_QUEUE_NOTIFY);
 
-		r = vm_irqfd(&m->vm, s->irq_fd, platform_virtio_gsi(i));
+		r = vm_irqfd(&m->vm, s->irq.fd, platform_virtio_gsi(i));
 		for (unsigned int q = 0; q < s->mmio.dev->ops->nr_queues && !r; q++)
 			r = vm_ioeventfd(&m->vm, s->kick_fd[q], notify, q);
 	}
@@ -351,9 +353,9 @@ static void init(struct machine *m, const struct config *cfg)
 	m->cfg = cfg;
 	m->actions.reboot_ends = cfg->no_reboot;
 	m->guarding.news_fd = -1;
-	m->serial_irq_fd = m->power_irq_fd = m->signal_fd = m->request_fd = -1;
+	m->serial_irq.fd = m->power_irq.fd = m->signal_fd = m->request_fd = -1;
 	for (unsigned int i = 0; i < PLATFORM_MAX_VIRTIO; i++) {
-		m->slots[i].irq_fd = -1;
+		m->slots[i].irq.fd = -1;
 		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
 			m->slots[i].kick_fd[q] = -1;
 	}
@@ -419,7 +421,7 @@ void machine_free(struct machine *m)
 		loop_unlock(m->loop);
 	}
 	for (unsigned int i = 0; i < m->nr_slots; i++) {
-		auto_close_fn(&m->slots[i].irq_fd);
+		auto_close_fn(&m->slots[i].irq.fd);
 		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
 			auto_close_fn(&m->slots[i].kick_fd[q]);
 	}
@@ -428,8 +430,8 @@ void machine_free(struct machine *m)
 		elastic_destroy(&m->elastic[i].elastic);
 	huging_close(m);
 	ram_destroy(&m->boot_ram);
-	auto_close_fn(&m->serial_irq_fd);
-	auto_close_fn(&m->power_irq_fd);
+	auto_close_fn(&m->serial_irq.fd);
+	auto_close_fn(&m->power_irq.fd);
 	auto_close_fn(&m->signal_fd);
 	auto_close_fn(&m->request_fd);
 	service_close(m);

@@ -66,7 +66,7 @@ struct machine_actions {
 /* One virtio-mmio device with its eventfds. */
 struct machine_slot {
 	struct virtio_mmio mmio;
-	int irq_fd;
+	struct loop_event irq;
 	int kick_fd[VIRTIO_MAX_QUEUES];
 	struct machine_kick {
 		struct machine_slot *slot;
@@ -96,10 +96,10 @@ struct machine {
 	struct bus mmio, pio;
 
 	struct serial serial;
-	int serial_irq_fd;
+	struct loop_event serial_irq;
 	struct console *console;
 	struct power power;
-	int power_irq_fd;
+	struct loop_event power_irq;
 	struct debug_exit debug_exit;
 	unsigned int nr_slots;
 	struct machine_slot slots[PLATFORM_MAX_VIRTIO];

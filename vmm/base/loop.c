@@ -6,10 +6,15 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/event.h"
 #include "vmm/base/log.h"
+
+/* More are raised at once. */
+#define MAX_RAISED 32
 
 /* One watched descriptor. Removed entries wait in `dead` until the current batch is done. */
 struct watch {
@@ -27,6 +32,8 @@ struct loop {
 	pthread_mutex_t lock;
 	struct watch *watches, *dead;
 	struct loop_timer *timers; /* sorted by at_ns */
+	unsigned int nr_raised;
+	int raised[MAX_RAISED]; /* when the lock is let go of */
 };
 
 int loop_new(struct loop **out)
@@ -187,13 +194,15 @@ int loop_run(struct loop *loop)
 
 		if (n < 0 && errno != EINTR)
 			return fail(-errno, "epoll_wait");
-		loop_lock(loop);
 		for (int i = 0; i < n && !loop->stopping; i++) {
 			struct watch *w = events[i].data.ptr;
 
+			loop_lock(loop);
 			if (!w->removed)
 				w->fn(w->ctx, events[i].events);
+			loop_unlock(loop);
 		}
+		loop_lock(loop);
 		run_timers(loop);
 		free_list(&loop->dead);
 		loop_unlock(loop);
@@ -205,4 +214,32 @@ void loop_stop(struct loop *loop) { loop->stopping = true; }
 
 void loop_lock(struct loop *loop) { pthread_mutex_lock(&loop->lock); }
 
-void loop_unlock(struct loop *loop) { pthread_mutex_unlock(&loop->lock); }
+void loop_unlock(struct loop *loop)
+{
+	unsigned int nr = loop->nr_raised;
+	int raised[MAX_RAISED];
+
+	memcpy(raised, loop->raised, nr * sizeof(*raised));
+	loop->nr_raised = 0;
+	pthread_mutex_unlock(&loop->lock);
+	for (unsigned int i = 0; i < nr; i++)
+		event_raise(&raised[i]);
+}
+
+void loop_raise(struct loop *loop, int fd)
+{
+	for (unsigned int i = 0; i < loop->nr_raised; i++)
+		if (loop->raised[i] == fd)
+			return;
+	if (loop->nr_raised < MAX_RAISED)
+		loop->raised[loop->nr_raised++] = fd;
+	else
+		event_raise(&fd);
+}
+
+void loop_event_raise(void *ctx)
+{
+	const struct loop_event *event = ctx;
+
+	loop_raise(event->loop, event->fd);
+}

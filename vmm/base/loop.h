@@ -41,6 +41,20 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 int must_check loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
+/*
+ * Raises the eventfd FD once the device lock, which the caller holds, is let go of: who is woken by
+ * it, a vCPU by its interrupt for one, is likely to want the lock. Once, however often it is called
+ * until then. FD must stay open until then.
+ */
+void loop_raise(struct loop *loop, int fd);
+/* An eventfd for that. */
+struct loop_event {
+	struct loop *loop;
+	int fd;
+};
+/* loop_raise() as irq_line wants it; CTX is a struct loop_event. */
+void loop_event_raise(void *ctx);
+
 void loop_lock(struct loop *loop);
 void loop_unlock(struct loop *loop);
 
