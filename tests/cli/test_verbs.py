@@ -15,14 +15,16 @@ from tap import main, test  # pylint: disable=wrong-import-position
 from vm import EBB, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
 
 # Those with a VM, and all.
-VM_VERBS = ("stat", "resize", "guard", "pause", "resume", "reset", "powerdown", "stop",
-            "console", "dump")
+VM_VERBS = ("stat", "resize", "balloon", "reclaim", "guard", "pause", "resume", "reset", "powerdown",
+            "stop", "console", "dump")
 VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
     "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
+            "balloon", "deflate-on-oom", "free-page-reporting", "free-page-hinting", "working-set",
             "name", "uuid", "qmp", "console", "background", "paused", "no-reboot", "debug-exit",
             "loglevel", "log-file", "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),
     "list": (), "stat": ("json", "watch"), "resize": ("wait", "timeout", "device", "cancel"),
+    "balloon": ("wait", "timeout", "cancel"), "reclaim": ("wait", "timeout", "cancel"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
     "console": (), "dump": ("force",),
