@@ -3,6 +3,9 @@
 #include "tests/unit/balloon_rig.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
 
 static void count_size(void *ctx) { ((struct balloon_rig *)ctx)->nr_sizes++; }
 static void count_job(void *ctx) { ((struct balloon_rig *)ctx)->nr_jobs++; }
@@ -69,7 +72,7 @@ static struct huge *huge_of(void *ctx, const struct gm_region *mem)
 
 void balloon_rig_init_cfg(struct balloon_rig *r, struct balloon_cfg cfg)
 {
-	*r = (struct balloon_rig){ .cfg = cfg };
+	*r = (struct balloon_rig){ .cfg = cfg, .saved_fd = -1 };
 	r->cfg.boot_bytes = BALLOON_BOOT;
 	fake_memory_init(&r->mem, BALLOON_BOOT, BALLOON_ELASTIC, 2 * MiB);
 	cr_assert_eq(loop_new(&r->loop), 0);
@@ -105,11 +108,32 @@ void balloon_rig_init(struct balloon_rig *r)
 
 void balloon_rig_destroy(struct balloon_rig *r)
 {
+	balloon_rig_host_refuses(r, false);
 	balloon_free(r->b);
 	returned_destroy(&r->returned);
 	huge_destroy(&r->boot_huge);
 	loop_free(r->loop);
 	fake_memory_destroy(&r->mem);
+}
+
+/* A descriptor that may only read can't discard. */
+void balloon_rig_host_refuses(struct balloon_rig *r, bool refuses)
+{
+	struct ram *ram = &r->mem.boot;
+	char path[64];
+
+	if (refuses == (r->saved_fd >= 0))
+		return;
+	if (!refuses) {
+		close(ram->fd);
+		ram->fd = r->saved_fd;
+		r->saved_fd = -1;
+		return;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ram->fd);
+	r->saved_fd = ram->fd;
+	ram->fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(ram->fd, 0);
 }
 
 static void stop(void *ctx) { loop_stop(ctx); }

@@ -18,6 +18,7 @@ struct balloon_rig {
 	struct balloon *b;
 	struct fake_driver drv;
 	struct balloon_cfg cfg;
+	int saved_fd; /* while the host refuses */
 	/* What the callbacks have told. */
 	unsigned int nr_sizes, nr_jobs, nr_stats, nr_runs, nr_working_sets;
 	struct working_set last_working_set;
@@ -36,6 +37,8 @@ void balloon_rig_destroy(struct balloon_rig *r);
 /* Runs the main loop for NS. */
 void balloon_rig_run(struct balloon_rig *r, uint64_t ns);
 struct balloon_info balloon_rig_info(const struct balloon_rig *r);
+/* From now on, or no longer, the host refuses to take boot memory back. */
+void balloon_rig_host_refuses(struct balloon_rig *r, bool refuses);
 /* What the host says: bytes behind boot memory; of a range of it. */
 uint64_t balloon_rig_resident(const struct balloon_rig *r);
 uint64_t balloon_rig_range_resident(const struct balloon_rig *r, gpa_t at, uint64_t bytes);

@@ -108,8 +108,8 @@ bool fake_driver_setup_queue(struct fake_driver *d, unsigned int queue, uint16_t
 bool fake_driver_enable_queue(struct fake_driver *d, unsigned int queue);
 void fake_driver_add_status(struct fake_driver *d, uint32_t bits);
 /*
- * All of it, each queue at its largest size, up to DRIVER_OK; must succeed. FEATURES: device and
- * ring bits; VIRTIO_F_VERSION_1 is added.
+ * All of it, each queue that there is at its largest size, up to DRIVER_OK; must succeed. FEATURES:
+ * device and ring bits; VIRTIO_F_VERSION_1 is added.
  */
 void fake_driver_start(struct fake_driver *d, uint64_t features);
 /* QueueNotify. */
