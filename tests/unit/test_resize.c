@@ -351,6 +351,64 @@ Test(resize, every_reason_explains_itself_with_its_figures)
 	cr_expect_str_eq(resize_state_name(RESIZE_SHORT), "short");
 }
 
+/* The same figures of a balloon: its sizes are what is left to the guest. */
+Test(resize, a_balloon_explains_itself_in_words_of_its_own)
+{
+	struct resize_status s = { .kind = RESIZE_BALLOON,
+				   .state = RESIZE_SHORT,
+				   .start_bytes = 4 * GiB,
+				   .plugged_bytes = 1536 * MiB,
+				   .moved_bytes = 2560 * MiB,
+				   .target_bytes = GiB,
+				   .nr_ignored = 17 };
+
+	for (int r = RESIZE_NO_DRIVER; r <= RESIZE_DEADLINE; r++) {
+		s.reason = (enum resize_reason)r;
+		cr_expect_gt(strlen(words(s)), 20, "reason %d", r);
+		cr_expect_lt(strlen(words(s)), 200, "reason %d", r);
+		cr_expect_null(strstr(words(s), "virtio-mem"), "reason %d", r);
+		cr_expect_null(strstr(words(s), "movable"), "reason %d", r);
+	}
+	s.reason = RESIZE_NO_DRIVER;
+	cr_expect_not_null(strstr(words(s), "no virtio-balloon driver"));
+	s.kind = RESIZE_VMEM;
+	cr_expect_not_null(strstr(words(s), "no virtio-mem driver"));
+	s.kind = RESIZE_BALLOON;
+	/* Inflating is limited by what the guest can spare, deflating is not. */
+	s.reason = RESIZE_STOPPED;
+	cr_expect_not_null(strstr(words(s), "after 2560 MiB, 512 MiB short"));
+	cr_expect_not_null(strstr(words(s), "no free memory left to give"));
+	s.reason = RESIZE_SILENT;
+	cr_expect_not_null(strstr(words(s), "since 17 interrupts"));
+	cr_expect_not_null(strstr(words(s), "no free memory to give"));
+	s.target_bytes = 2 * GiB;
+	cr_expect_null(strstr(words(s), "memory to give"));
+	s.reason = RESIZE_STOPPED;
+	cr_expect_null(strstr(words(s), "memory left to give"));
+}
+
+Test(resize, kind_is_part_of_the_status_and_outlives_jobs)
+{
+	job = (struct resize){ .kind = RESIZE_BALLOON };
+	cr_expect_eq(at(T0).kind, RESIZE_BALLOON);
+	resize_start(&job, 0, GiB, UINT64_MAX, 0, T0);
+	resize_cancel(&job, T0 + 1);
+	resize_start(&job, GiB, GiB, UINT64_MAX, 0, T0 + 2);
+	cr_expect_eq(at(T0 + 2).kind, RESIZE_BALLOON);
+}
+
+/* The limit of a region has no meaning for a balloon: it never is the reason. */
+Test(resize, a_balloon_that_stops_is_never_at_the_end_of_a_region)
+{
+	job = (struct resize){ .kind = RESIZE_BALLOON };
+	resize_driver(&job, true, T0);
+	resize_start(&job, 4 * GiB, GiB, UINT64_MAX, 0, T0);
+	resize_answered(&job, VIRTIO_MEM_RESP_ACK, 0);
+	resize_plugged(&job, 2 * GiB, UINT64_MAX, T0 + 1);
+	cr_expect_eq(at(T0 + 2 * NS_PER_S).reason, RESIZE_STOPPED);
+	cr_expect_eq(at(T0 + 2 * NS_PER_S).moved_bytes, GiB);
+}
+
 Test(resize, explanation_is_cut_to_the_buffer)
 {
 	struct resize_status s = { .reason = RESIZE_STOPPED };
