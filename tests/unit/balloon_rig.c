@@ -136,6 +136,18 @@ void balloon_rig_host_refuses(struct balloon_rig *r, bool refuses)
 	cr_assert_geq(ram->fd, 0);
 }
 
+bool balloon_rig_pages(struct balloon_rig *r, unsigned int queue, gpa_t at, unsigned int nr)
+{
+	le32 pfns[1024];
+
+	cr_assert_leq(nr, ARRAY_SIZE(pfns));
+	for (unsigned int i = 0; i < nr; i++)
+		pfns[i] = le32_of((uint32_t)(at.v / PAGE_BYTES + i));
+	return fake_driver_request(&r->drv, queue, pfns, nr * (uint32_t)sizeof(*pfns), NULL, 0,
+				   NULL) &&
+	       !fake_driver_needs_reset(&r->drv);
+}
+
 static void stop(void *ctx) { loop_stop(ctx); }
 
 void balloon_rig_run(struct balloon_rig *r, uint64_t ns)

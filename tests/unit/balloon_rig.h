@@ -9,6 +9,9 @@
 #define BALLOON_BOOT (16 * MiB)
 #define BALLOON_ELASTIC (8 * MiB) /* at FAKE_ELASTIC_BASE, blocks of 2 MiB, unplugged */
 
+/* These two queues always are where they are. */
+enum { BALLOON_RIG_INFLATE, BALLOON_RIG_DEFLATE };
+
 struct balloon_rig {
 	struct fake_memory mem;
 	struct loop *loop;
@@ -34,6 +37,8 @@ struct balloon_rig {
 void balloon_rig_init(struct balloon_rig *r);
 void balloon_rig_init_cfg(struct balloon_rig *r, struct balloon_cfg cfg);
 void balloon_rig_destroy(struct balloon_rig *r);
+/* The driver inflates or deflates with NR pages from AT on (at most 1024). Answered, and lawful. */
+bool balloon_rig_pages(struct balloon_rig *r, unsigned int queue, gpa_t at, unsigned int nr);
 /* Runs the main loop for NS. */
 void balloon_rig_run(struct balloon_rig *r, uint64_t ns);
 struct balloon_info balloon_rig_info(const struct balloon_rig *r);
