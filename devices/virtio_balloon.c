@@ -22,6 +22,8 @@
 #define FLUSH_CALLS 32
 /* Hints handled while the vCPUs stand. */
 #define HINT_BATCH 16
+/* So long a kick may take of the loop; the request that it is at is served to its end. */
+#define KICK_NS (10 * NS_PER_MS)
 
 enum role { INFLATE, DEFLATE, STATS, HINT, REPORT, WS_REPORT, WS_NOTIFY, NR_ROLES };
 
@@ -383,6 +385,7 @@ static const char *serve_hint_id(struct balloon *b, struct chain *c)
 /* Memory is gathered, up to the next id, so that the vCPUs stand seldom. */
 static void kick_hints(struct balloon *b, unsigned int queue)
 {
+	uint64_t end_ns = clock_ns() + KICK_NS;
 	uint32_t nr_resets = b->nr_resets;
 	const char *wrong = NULL;
 	unsigned int nr;
@@ -407,6 +410,8 @@ static void kick_hints(struct balloon *b, unsigned int queue)
 			virtio_push(&b->dev, queue, &b->hints[nr]);
 			nr = HINT_BATCH;
 		}
+		if (clock_ns() >= end_ns)
+			virtio_yield(&b->dev);
 	} while (nr == HINT_BATCH && !wrong);
 	virtio_notify(&b->dev, queue);
 	if (wrong)
@@ -534,6 +539,7 @@ int balloon_configure_working_set(struct balloon *b, const struct working_set_co
 static void serve_all(struct balloon *b, unsigned int queue,
 		      const char *(*serve)(struct balloon *, struct chain *))
 {
+	uint64_t end_ns = clock_ns() + KICK_NS;
 	struct chain c;
 
 	while (virtio_pop(&b->dev, queue, &c)) {
@@ -544,6 +550,8 @@ static void serve_all(struct balloon *b, unsigned int queue,
 			virtio_notify(&b->dev, queue);
 			virtio_broken(&b->dev, wrong);
 		}
+		if (clock_ns() >= end_ns)
+			virtio_yield(&b->dev);
 	}
 	virtio_notify(&b->dev, queue);
 }

@@ -93,6 +93,8 @@ void virtio_broken(struct virtio_dev *dev, const char *what);
  * again after its other work.
  */
 int must_check virtio_pop(struct virtio_dev *dev, unsigned int queue, struct chain *chain);
+/* This kick has taken long enough: virtio_pop() says 0 as after a queue's worth of chains. */
+void virtio_yield(struct virtio_dev *dev);
 /*
  * Returns CHAIN to the driver with the number of bytes written into it; every popped chain once.
  * No effect when the device broke or the driver stopped the queue in the meantime.

@@ -722,6 +722,25 @@ Test(balloon_hostile, a_storm_of_resets_in_the_middle_of_everything_holds_nothin
 	balloon_rig_run(&rig, NS_PER_MS);
 }
 
+/* A full queue of long requests: what they cost is spread over turns of the loop. */
+Test(balloon_hostile, a_flood_of_long_requests_lets_others_have_their_turn)
+{
+	struct fake_buffer scattered[256];
+	unsigned int before;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(scattered); i++)
+		scattered[i] = (struct fake_buffer){ GPA(FREE + i * 2 * PAGE), PAGE, true };
+	for (unsigned int i = 0; i < 256; i++)
+		fake_queue_add_indirect(&rig.drv.queues[REPORT], scattered, ARRAY_SIZE(scattered));
+	before = rig.drv.nr_kicks;
+	fake_driver_kick(&rig.drv, REPORT);
+	cr_expect_geq(rig.drv.nr_kicks - before, 4, "%u kicks", rig.drv.nr_kicks - before);
+	for (unsigned int i = 0; i < 256; i++)
+		cr_assert(fake_queue_poll(&rig.drv.queues[REPORT], NULL, NULL), "%u", i);
+	cr_expect_eq(out(RETURNED_REPORTED), 256 * PAGE);
+	cr_expect_eq(resident(FREE, 512 * PAGE), 256 * PAGE);
+}
+
 /* Every page is where a plain model says, as the host sees it. */
 Test(balloon_hostile, random_requests_take_what_a_model_says)
 {
