@@ -301,6 +301,16 @@ void balloon_poll_stats(struct balloon *b, uint64_t interval_s)
 
 /* --- hinting ----------------------------------------------------------------------------------- */
 
+/* All that a guest can have. It names a page once in a run: who names more is not read after. */
+static uint64_t memory_bytes(const struct balloon *b)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < b->env.gm->nr_regions; i++)
+		bytes += b->env.gm->regions[i].bytes;
+	return bytes;
+}
+
 /*
  * Memory that was not written since before the run's id was published may go: whoever takes it back
  * meanwhile expects nothing in it. So may zeros, which stay zeros: kernels that clear memory when
@@ -308,7 +318,8 @@ void balloon_poll_stats(struct balloon *b, uint64_t interval_s)
  */
 static bool may_go(const struct balloon *b, gpa_t at, uint64_t bytes)
 {
-	return !written_any(b->env.written, at, bytes) || gm_is_zero(b->env.gm, at, bytes);
+	return !written_any(b->env.written, at, bytes) ||
+	       (b->reclaim.hinted_bytes <= memory_bytes(b) && gm_is_zero(b->env.gm, at, bytes));
 }
 
 /* By whole units; the vCPUs stand. */
@@ -587,6 +598,9 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 		break;
 	}
 	resize_driver(&b->job, virtio_live(dev), clock_ns());
+	/* A broken driver names no more: nothing is noted for it until the deadline. */
+	if (!virtio_live(dev))
+		reclaim_driver_gone(&b->reclaim, clock_ns());
 	publish(b);
 }
 

@@ -666,6 +666,37 @@ Test(balloon_hostile, the_same_memory_named_many_times_goes_once)
 	cr_expect(untouched(FREE + UNIT, BALLOON_BOOT - FREE - UNIT));
 }
 
+/* 35: a lawful guest names a page once in a run. */
+Test(balloon_hostile, a_guest_that_names_more_than_it_has_is_not_read_for_zeros_any_more)
+{
+	begin();
+	cr_assert_eq(gm_zero(&rig.mem.gm, GPA(FREE), 2 * UNIT), 0);
+	cr_expect(ask(HINT, &(struct fake_buffer){ GPA(FREE), UNIT, true }, 1));
+	cr_expect_eq(resident(FREE, UNIT), 0, "zeros go");
+	while (balloon_rig_info(&rig).reclaim.hinted_bytes <= BALLOON_BOOT + BALLOON_ELASTIC)
+		cr_assert(ask(HINT, &(struct fake_buffer){ GPA(FREE + 2 * UNIT), UNIT, true }, 1));
+	cr_expect(ask(HINT, &(struct fake_buffer){ GPA(FREE + UNIT), UNIT, true }, 1));
+	cr_expect_eq(resident(FREE + UNIT, UNIT), UNIT, "written, so it stays");
+	cr_expect(ask(HINT, &(struct fake_buffer){ GPA(FREE + 3 * UNIT), UNIT, true }, 1));
+	cr_expect_eq(resident(FREE + 3 * UNIT, UNIT), 0, "not written: nobody has to read it");
+}
+
+Test(balloon_hostile, a_driver_that_breaks_the_device_ends_its_run_at_once)
+{
+	begin();
+	cr_expect_not(ask(HINT, &(struct fake_buffer){ boot(16), 3, false }, 1));
+	cr_expect(fake_driver_needs_reset(&rig.drv));
+	cr_expect_eq(balloon_rig_info(&rig).reclaim.state, RECLAIM_SHORT);
+	cr_expect_eq(balloon_rig_info(&rig).reclaim.reason, RECLAIM_NO_DRIVER);
+	cr_expect_not(rig.logging, "what is written need not be noted any more");
+	start_again();
+	begin();
+	cr_expect_not(inflate(BALLOON_BOOT, 1), "whichever queue it was");
+	cr_expect_not(rig.logging);
+	start_again();
+	begin();
+}
+
 /* --- working set queues ------------------------------------------------------------------------ */
 
 Test(balloon_hostile, working_sets_of_a_bad_length_place_or_content_break_the_device)
