@@ -655,7 +655,11 @@ static bool has_queue(const struct virtio_dev *dev, unsigned int queue)
 	return container_of(dev, const struct balloon, dev)->roles[queue] != NR_ROLES;
 }
 
-/* May run on a vCPU thread, so timers stay: what they find when they fire is no driver. */
+/*
+ * May run on a vCPU thread, so timers stay: what they find when they fire is no driver. What was
+ * ballooned is the guest's again: the next driver knows nothing of it (kexec, a driver that failed),
+ * its kernel uses all memory.
+ */
 static void reset(struct virtio_dev *dev)
 {
 	struct balloon *b = balloon_of(dev);
@@ -663,6 +667,7 @@ static void reset(struct virtio_dev *dev)
 	b->nr_resets++;
 	b->stats_held = b->ws_held = b->ws_waits = false;
 	b->claimed_pages = b->poison_val = 0;
+	returned_deflate_all(b->env.returned);
 	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
 		b->roles[i] = NR_ROLES;
 	resize_driver(&b->job, false, clock_ns());

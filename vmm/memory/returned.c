@@ -141,6 +141,20 @@ int returned_deflate(struct returned *r, gpa_t at)
 	return 0;
 }
 
+void returned_deflate_all(struct returned *r)
+{
+	for (unsigned int i = 0; i < r->nr_regions; i++) {
+		struct returned_region *g = &r->regions[i];
+		uint64_t first = 0, nr;
+
+		while ((nr = page_set_next_run(&g->sets[RETURNED_BALLOONED], first, &first))) {
+			take_out(r, g, RETURNED_BALLOONED, first, nr);
+			settle(g, first, nr);
+			first += nr;
+		}
+	}
+}
+
 bool returned_flush(struct returned *r, unsigned int max)
 {
 	for (unsigned int i = 0; i < r->nr_regions; i++) {

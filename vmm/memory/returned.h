@@ -58,6 +58,12 @@ int must_check returned_inflate(struct returned *r, gpa_t at);
 /* The page is the guest's again, also when the host has not discarded it; no effect when it was. */
 int must_check returned_deflate(struct returned *r, gpa_t at);
 /*
+ * The guest's promises are void, as when its driver goes without a word: it may use every page that
+ * was ballooned, so none is discarded from now on, neither what waits nor a unit that its last page
+ * completes. Any thread, under the device lock.
+ */
+void returned_deflate_all(struct returned *r);
+/*
  * Discards waiting pages, in at most MAX calls into the host. True: more wait. What the host
  * refuses waits on (it has logged that).
  */
