@@ -104,7 +104,7 @@ void bm_give(struct balloon_model *m, enum bm_how how, gpa_t at, uint64_t bytes)
 }
 
 /* Whether nothing is lost when [AT, END), of one unit, goes. */
-static bool may_go(const struct balloon_model *m, uint64_t at, uint64_t end)
+static bool may_go(const struct balloon_model *m, uint64_t at, uint64_t end, bool zeros_go)
 {
 	bool dirty = false, empty = true;
 
@@ -114,11 +114,11 @@ static bool may_go(const struct balloon_model *m, uint64_t at, uint64_t end)
 		dirty |= m->pages[i].dirty;
 		empty &= !m->pages[i].word || word_at + 8 <= at || word_at >= end;
 	}
-	return !dirty || empty;
+	return !dirty || (zeros_go && empty);
 }
 
-void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, uint64_t *freed,
-		uint64_t *written)
+void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, bool zeros_go, uint64_t *freed,
+	     uint64_t *written)
 {
 	uint64_t end = at.v + bytes, next;
 
@@ -126,7 +126,7 @@ void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, uint64_t *freed,
 		bool goes;
 
 		next = min_u64(i / RAM_HUGE_BYTES * RAM_HUGE_BYTES + RAM_HUGE_BYTES, end);
-		goes = may_go(m, i, next);
+		goes = may_go(m, i, next, zeros_go);
 		*(goes ? freed : written) += next - i;
 		/* Units end where pages do: the same pages go in one piece or in several. */
 		if (goes)

@@ -45,9 +45,12 @@ void bm_deflate(struct balloon_model *m, uint32_t page);
 void bm_flush(struct balloon_model *m);
 /* The whole pages of a range that exists. */
 void bm_give(struct balloon_model *m, enum bm_how how, gpa_t at, uint64_t bytes);
-/* A range that exists, named as free: how much of it went, and how much could not. */
-void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, uint64_t *freed,
-		uint64_t *written);
+/*
+ * A range that exists, named as free: how much of it went, and how much could not. ZEROS_GO: what
+ * was written and is zeros may go.
+ */
+void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, bool zeros_go, uint64_t *freed,
+	     uint64_t *written);
 /* The driver has gone: the guest promises nothing any more, all that it ballooned is its own. */
 void bm_driver_gone(struct balloon_model *m);
 void bm_forget_writes(struct balloon_model *m);

@@ -248,6 +248,15 @@ static void driver_gone(void)
 	live = false;
 }
 
+/* While the device served a queue: that ends the run as well. */
+static void driver_broke(void)
+{
+	run_ended(RECLAIM_SHORT, VIRTIO_BALLOON_CMD_ID_STOP);
+	seen.cmd_id = VIRTIO_BALLOON_CMD_ID_STOP;
+	seen.guest_id = 0;
+	live = false;
+}
+
 static void job_may_end(void)
 {
 	if (seen.job == RESIZE_RUNNING && size_bytes() == seen.job_target)
@@ -484,7 +493,7 @@ static void send(enum role role, const struct fake_buffer *buffers, unsigned int
 	fake_driver_kick(&rig.drv, (unsigned int)queue_of(role));
 	fuzz_check(fake_driver_needs_reset(&rig.drv) == breaks);
 	if (breaks)
-		live = false;
+		driver_broke();
 	else
 		fuzz_check(fake_queue_poll(q, NULL, NULL) == !held);
 }
@@ -708,8 +717,10 @@ static bool take_hint(const struct hint *h, bool refused)
 	for (unsigned int i = 0; i < h->nr && h->valid; i++) {
 		seen.hinted += h->buffers[i].bytes;
 		if (!poisoned())
-			bm_hint(&model, h->buffers[i].at, h->buffers[i].bytes, &seen.freed,
-				   &seen.written);
+			/* Who names more than there is has nothing read any more. */
+			bm_hint(&model, h->buffers[i].at, h->buffers[i].bytes,
+				seen.hinted <= MODEL_PAGES * PAGE_BYTES, &seen.freed,
+				&seen.written);
 	}
 	return h->valid;
 }
@@ -751,7 +762,7 @@ static void send_hints(void)
 	fuzz_check(!last_moment.reset);
 	fuzz_check(fake_driver_needs_reset(&rig.drv) == breaks);
 	if (breaks)
-		live = false;
+		driver_broke();
 	for (unsigned int i = 0; i < nr && !breaks; i++)
 		fuzz_check(fake_queue_poll(&rig.drv.queues[queue], NULL, NULL));
 }
@@ -849,7 +860,7 @@ static void send_notify_buffer(void)
 	fake_driver_kick(&rig.drv, (unsigned int)queue_of(WS_NOTIFY));
 	fuzz_check(fake_driver_needs_reset(&rig.drv) == breaks);
 	if (breaks)
-		live = false;
+		driver_broke();
 	else if (held)
 		check_notify();
 }
