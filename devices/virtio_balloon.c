@@ -36,7 +36,7 @@ struct balloon {
 	uint32_t target_pages, claimed_pages, poison_val;
 	struct balloon_counters counters;
 	struct loop_timer flush_timer;
-	uint64_t waiting_since_ns; /* of the flush timer; 0: nothing waits */
+	uint64_t waiting_since_ns; /* while anything waits */
 
 	struct resize job;
 	struct loop_timer job_timer;
@@ -82,8 +82,11 @@ static uint64_t target_bytes(const struct balloon *b)
 	return b->cfg.boot_bytes - b->target_pages * BALLOON_PAGE_BYTES;
 }
 
+/* One that is armed for that time stays as it is: armed anew in its turn, it would miss it. */
 static void set_timer(struct balloon *b, struct loop_timer *timer, uint64_t at_ns)
 {
+	if (timer->at_ns == at_ns)
+		return;
 	if (at_ns)
 		loop_timer_set(b->env.loop, timer, at_ns);
 	else
@@ -133,7 +136,8 @@ static bool may_wait(const struct balloon *b)
 	return virtio_has(&b->dev, VIRTIO_BALLOON_F_MUST_TELL_HOST);
 }
 
-static void flush(struct balloon *b)
+/* After an inflation, before which some pages have WAITED already. */
+static void flush(struct balloon *b, bool waited)
 {
 	uint64_t now = clock_ns();
 	bool full = returned_waiting_bytes(b->env.returned) > WAITING_MAX_BYTES;
@@ -142,11 +146,9 @@ static void flush(struct balloon *b)
 		(void)returned_flush(b->env.returned, UINT32_MAX);
 	else if (full)
 		(void)returned_flush(b->env.returned, FLUSH_CALLS);
-	if (!returned_waiting_bytes(b->env.returned)) {
-		b->waiting_since_ns = 0;
+	if (!returned_waiting_bytes(b->env.returned))
 		return;
-	}
-	if (!b->waiting_since_ns)
+	if (!waited)
 		b->waiting_since_ns = now;
 	loop_timer_set(b->env.loop, &b->flush_timer,
 		       min_u64(now + QUIET_NS, b->waiting_since_ns + WAIT_NS));
@@ -157,10 +159,8 @@ static void on_quiet(void *ctx)
 	struct balloon *b = ctx;
 	uint64_t before = returned_waiting_bytes(b->env.returned);
 
-	if (!returned_flush(b->env.returned, FLUSH_CALLS)) {
-		b->waiting_since_ns = 0;
+	if (!returned_flush(b->env.returned, FLUSH_CALLS))
 		return;
-	}
 	/* The rest in the next turn; where the host refuses, later. */
 	if (returned_waiting_bytes(b->env.returned) < before)
 		loop_timer_set(b->env.loop, &b->flush_timer, 1);
@@ -172,6 +172,7 @@ static const char *serve_pages(struct balloon *b, struct chain *c, bool inflate)
 {
 	uint32_t bytes = chain_readable(c), nr = bytes / (uint32_t)sizeof(le32);
 	uint64_t *counter = inflate ? &b->counters.inflated_pages : &b->counters.deflated_pages;
+	bool waited = returned_waiting_bytes(b->env.returned);
 	le32 pfns[MAX_PFNS];
 
 	if (!bytes || bytes % sizeof(le32))
@@ -196,7 +197,7 @@ static const char *serve_pages(struct balloon *b, struct chain *c, bool inflate)
 	}
 	*counter += nr;
 	if (inflate)
-		flush(b);
+		flush(b, waited);
 	resize_answered(&b->job, VIRTIO_MEM_RESP_ACK, 0);
 	resize_plugged(&b->job, size_bytes(b), UINT64_MAX, clock_ns());
 	return NULL;

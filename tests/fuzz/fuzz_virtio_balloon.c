@@ -29,6 +29,7 @@
 #define NOTIFY_AT  UINT64_C(0x1b000)
 #define PFNS_MAX   1024
 #define QUIET_MS   100
+#define WAIT_MS   1000
 
 #define BIT64(n) (UINT64_C(1) << (n))
 
@@ -52,6 +53,7 @@ static struct {
 	uint64_t run_deadline, hinted, freed, written;
 	uint64_t inflated, deflated, reports, kept_bytes;
 	uint64_t quiet_at; /* what waits goes then; 0: nothing waits */
+	uint64_t waits_since;
 	uint64_t poll_s;
 	bool stats_held, ws_held, ws_waits;
 	uint16_t ws_node;
@@ -300,6 +302,7 @@ static void time_passes(void)
 	/* A sample was asked for, now and again. */
 	if (live && seen.poll_s && fake_queue_used_idx(&rig.drv.queues[STATS]) != pushed) {
 		fuzz_check(seen.stats_held);
+		fuzz_check(fake_queue_poll(&rig.drv.queues[STATS], NULL, NULL));
 		seen.stats_held = false;
 	}
 }
@@ -573,13 +576,16 @@ static void send_pages(bool inflate)
 	send_bytes(inflate ? INFLATE : DEFLATE, at, pfns, bytes, how, breaks, false);
 	if (breaks)
 		return;
+	if (!model.nr_waiting)
+		seen.waits_since = now;
 	for (uint32_t i = 0; i < nr; i++)
 		(inflate ? bm_inflate : bm_deflate)(&model, pages[i]);
 	*(inflate ? &seen.inflated : &seen.deflated) += nr;
 	if (inflate && !has(VIRTIO_BALLOON_F_MUST_TELL_HOST))
 		bm_flush(&model);
 	else if (inflate && model.nr_waiting)
-		seen.quiet_at = now + QUIET_MS * NS_PER_MS;
+		seen.quiet_at = min_u64(now + QUIET_MS * NS_PER_MS,
+					seen.waits_since + WAIT_MS * NS_PER_MS);
 	job_may_end();
 }
 
