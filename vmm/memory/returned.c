@@ -184,21 +184,21 @@ uint64_t returned_waiting_bytes(const struct returned *r)
 int returned_give(struct returned *r, enum returned_how how, gpa_t at, uint64_t bytes)
 {
 	uint64_t start = align_up(at.v, PAGE_BYTES), end = align_down(at.v + bytes, PAGE_BYTES);
-	struct returned_region *g;
-	uint64_t page;
+	uint64_t page, nr;
+	struct returned_region *g = region_at(r, at, bytes, &page);
 	int e;
 
-	if (!gm_valid(r->gm, at, bytes))
+	if (!g)
 		return -EFAULT;
 	if (start >= end)
 		return 0;
-	g = region_at(r, GPA(start), end - start, &page);
-	assert(g);
-	e = discard(r, g, page, (end - start) / PAGE_BYTES);
+	page = (start - g->mem->base.v) / PAGE_BYTES;
+	nr = (end - start) / PAGE_BYTES;
+	e = discard(r, g, page, nr);
 	if (e)
 		return e;
-	put_in(r, g, how, page, (end - start) / PAGE_BYTES);
-	settle(g, page, (end - start) / PAGE_BYTES);
+	put_in(r, g, how, page, nr);
+	settle(g, page, nr);
 	return 0;
 }
 
