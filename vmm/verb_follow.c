@@ -116,12 +116,32 @@ int verb_follow(struct qmp_client *client, const struct follow *f)
 	return code;
 }
 
-int verb_timeout(const char *value, double *seconds)
+int job_set_wait(void *target, const char *value)
+{
+	(void)value;
+	((struct job_options *)target)->wait = true;
+	return 0;
+}
+
+int job_set_cancel(void *target, const char *value)
+{
+	(void)value;
+	((struct job_options *)target)->cancel = true;
+	return 0;
+}
+
+int job_set_timeout(void *target, const char *value)
 {
 	uint64_t ns;
 
 	if (options_seconds(value, &ns) || !ns)
 		return fail_usage("--timeout: '%s' is not a number of seconds above 0", value);
-	*seconds = (double)ns / (double)NS_PER_S;
+	((struct job_options *)target)->timeout_s = (double)ns / (double)NS_PER_S;
 	return 0;
+}
+
+void job_add_timeout(struct json_object *args, const struct job_options *o)
+{
+	if (o->timeout_s > 0)
+		json_object_object_add(args, "timeout", json_object_new_double(o->timeout_s));
 }

@@ -24,7 +24,18 @@ uint64_t jobs_sum(struct json_object *jobs, const char *key);
 /* Until no job runs any more. EXIT_*, 0, or 1 when the VM is gone. */
 int must_check verb_follow(struct qmp_client *client, const struct follow *f);
 
-/* For an option: a positive number of seconds. 0 or -EINVAL, logged. */
-int must_check verb_timeout(const char *value, double *seconds);
+/* Options of every verb that starts a job: the first member of what the verb's options set. */
+struct job_options {
+	bool wait, cancel;
+	double timeout_s; /* 0: none was given */
+};
+int job_set_wait(void *target, const char *value);
+int job_set_cancel(void *target, const char *value);
+int job_set_timeout(void *target, const char *value);
+#define JOB_WAIT_ROW                                                                               \
+	{ "wait", 'w', NULL, "wait until the job has ended, with a progress line; Ctrl-c cancels it",\
+	  job_set_wait }
+/* Adds the argument `timeout` to ARGS, if it was given. */
+void job_add_timeout(struct json_object *args, const struct job_options *o);
 
 #endif

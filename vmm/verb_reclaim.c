@@ -7,36 +7,11 @@
 #include "vmm/verb_follow.h"
 #include "vmm/verbs.h"
 
-struct reclaim_options {
-	bool wait, cancel;
-	double timeout_s; /* 0: the VM's default */
-};
-
-static int set_wait(void *target, const char *value)
-{
-	(void)value;
-	((struct reclaim_options *)target)->wait = true;
-	return 0;
-}
-
-static int set_cancel(void *target, const char *value)
-{
-	(void)value;
-	((struct reclaim_options *)target)->cancel = true;
-	return 0;
-}
-
-static int set_timeout(void *target, const char *value)
-{
-	return verb_timeout(value, &((struct reclaim_options *)target)->timeout_s);
-}
-
 static const struct option_row rows[] = {
-	{ "wait", 'w', NULL, "wait until the job has ended, with a progress line; Ctrl-c cancels it",
-	  set_wait },
+	JOB_WAIT_ROW,
 	{ "timeout", 't', "S", "the job ends `short`, with its reason, after S seconds (default 60)",
-	  set_timeout },
-	{ "cancel", 0, NULL, "end the running job instead", set_cancel },
+	  job_set_timeout },
+	{ "cancel", 0, NULL, "end the running job instead", job_set_cancel },
 	{ 0 }
 };
 
@@ -50,13 +25,12 @@ static void text(struct json_object *job, char *line, size_t bytes)
 		 size_format(jobs_sum(job, "written"), written));
 }
 
-static int reclaim(struct qmp_client *client, const struct reclaim_options *o)
+static int reclaim(struct qmp_client *client, const struct job_options *o)
 {
 	const struct follow f = { "__org.ebb_query-reclaim", "__org.ebb_cancel-reclaim", NULL, text };
 	struct json_object *args = json_object_new_object();
 
-	if (o->timeout_s > 0)
-		json_object_object_add(args, "timeout", json_object_new_double(o->timeout_s));
+	job_add_timeout(args, o);
 	if (qmp_client_run(client, "__org.ebb_reclaim", args, NULL, NULL))
 		return 1;
 	return o->wait ? verb_follow(client, &f) : 0;
@@ -64,7 +38,7 @@ static int reclaim(struct qmp_client *client, const struct reclaim_options *o)
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-	struct reclaim_options o = { 0 };
+	struct job_options o = { 0 };
 	struct qmp_client *client;
 	const char *vm;
 	int code = verb_connect(verb, argc, argv, &o, &vm, 1, &client);

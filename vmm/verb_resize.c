@@ -11,29 +11,9 @@
 #include "vmm/verbs.h"
 
 struct resize_options {
-	bool wait, cancel;
-	double timeout_s; /* 0: none */
+	struct job_options job;
 	const char *device;
 };
-
-static int set_wait(void *target, const char *value)
-{
-	(void)value;
-	((struct resize_options *)target)->wait = true;
-	return 0;
-}
-
-static int set_cancel(void *target, const char *value)
-{
-	(void)value;
-	((struct resize_options *)target)->cancel = true;
-	return 0;
-}
-
-static int set_timeout(void *target, const char *value)
-{
-	return verb_timeout(value, &((struct resize_options *)target)->timeout_s);
-}
 
 static int set_device(void *target, const char *value)
 {
@@ -41,20 +21,17 @@ static int set_device(void *target, const char *value)
 	return 0;
 }
 
-#define WAIT_ROW                                                                                   \
-	{ "wait", 'w', NULL, "wait until the job has ended, with a progress line; Ctrl-c cancels it",\
-	  set_wait }
 #define TIMEOUT_ROW                                                                                \
-	{ "timeout", 't', "S", "the job ends `short`, with its reason, after S seconds", set_timeout }
+	{ "timeout", 't', "S", "the job ends `short`, with its reason, after S seconds", job_set_timeout }
 #define CANCEL_ROW                                                                                 \
-	{ "cancel", 0, NULL, "cancel the running job instead; takes no SIZE", set_cancel }
+	{ "cancel", 0, NULL, "cancel the running job instead; takes no SIZE", job_set_cancel }
 
 static const struct option_row resize_rows[] = {
-	WAIT_ROW, TIMEOUT_ROW,
+	JOB_WAIT_ROW, TIMEOUT_ROW,
 	{ "device", 'd', "ID", "SIZE is that of this device, not of the whole guest", set_device },
 	CANCEL_ROW, { 0 }
 };
-static const struct option_row balloon_rows[] = { WAIT_ROW, TIMEOUT_ROW, CANCEL_ROW, { 0 } };
+static const struct option_row balloon_rows[] = { JOB_WAIT_ROW, TIMEOUT_ROW, CANCEL_ROW, { 0 } };
 
 static bool is_balloon(const struct resize_options *o)
 {
@@ -145,11 +122,10 @@ static int resize(struct qmp_client *client, const char *text, const struct resi
 		return EXIT_BAD_ARGUMENTS;
 	args = device_args(o);
 	json_object_object_add(args, "size", json_object_new_uint64(bytes));
-	if (o->timeout_s > 0)
-		json_object_object_add(args, "timeout", json_object_new_double(o->timeout_s));
+	job_add_timeout(args, &o->job);
 	if (qmp_client_run(client, "__org.ebb_resize", args, NULL, NULL))
 		return EXIT_BAD_ARGUMENTS;
-	if (!o->wait)
+	if (!o->job.wait)
 		return 0;
 	f.args = device_args(o);
 	code = verb_follow(client, &f);
@@ -166,11 +142,11 @@ static int run(const struct verb *verb, int argc, char **argv)
 
 	if (code != VERB_CONNECTED)
 		return code;
-	if (!words[1] != o.cancel) {
+	if (!words[1] != o.job.cancel) {
 		fail_usage("%s: needs %s; see ebb %s --help", verb->name,
-			   o.cancel ? "a VM and no size" : "a VM and a size", verb->name);
+			   o.job.cancel ? "a VM and no size" : "a VM and a size", verb->name);
 		code = EXIT_BAD_ARGUMENTS;
-	} else if (o.cancel) {
+	} else if (o.job.cancel) {
 		code = qmp_client_run(client, "__org.ebb_cancel-resize", device_args(&o), NULL,
 				      NULL) ? 1 : 0;
 	} else {
