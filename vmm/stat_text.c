@@ -71,15 +71,15 @@ static void print_memory(FILE *out, struct json_object *s)
 /* What came back page by page, and may be touched again. */
 static void print_balloon(FILE *out, struct json_object *s)
 {
-	struct json_object *balloon = NULL;
+	struct json_object *balloon = NULL, *boot = NULL;
 	char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES], c[SIZE_TEXT_BYTES], d[SIZE_TEXT_BYTES];
 
-	if (!json_object_object_get_ex(s, "balloon", &balloon))
+	if (!json_object_object_get_ex(s, "balloon", &balloon) ||
+	    !json_object_object_get_ex(s, "boot", &boot))
 		return;
 	fprintf(out, "balloon: %s, target %s%s; free pages: %s reported, %s hinted",
 		size_of(balloon, "ballooned", a),
-		size_format(qmp_get_u64(balloon, "size", 0) + qmp_get_u64(balloon, "ballooned", 0) -
-			    qmp_get_u64(balloon, "target", 0), b),
+		size_format(number_of(boot, "size") - number_of(balloon, "target"), b),
 		qmp_get_bool(balloon, "driver", false) ? "" : " (no driver)",
 		size_of(balloon, "reported", c), size_of(balloon, "hinted", d));
 	if (number_of(balloon, "touched"))
