@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from guarded import CHUNK, HELD, NESTED, GuestVm, Peak  # pylint: disable=wrong-import-position
 from linux import huge_pages  # pylint: disable=wrong-import-position
 from tap import main, skip, test  # pylint: disable=wrong-import-position
-from vm import MiB  # pylint: disable=wrong-import-position
+from vm import MiB, wait_until  # pylint: disable=wrong-import-position
 
 MAX_MAP_COUNT = "/proc/sys/vm/max_map_count"
 BLOCK = 2 * MiB
@@ -99,7 +99,9 @@ def more_pieces_than_there_may_be_mappings():
             # One more each when the host stalls between an answer and the access.
             assert 128 <= counts["reads"] <= 140 and 128 <= counts["writes"] <= 140, counts
             vm.steps("end")
-            assert vm.resident() == 0
+            # What the last violations left may stay for its second.
+            assert vm.resident() <= HELD
+            wait_until(lambda: vm.resident() == 0, 1.5, "nothing is left")
             assert vm.guard()["borders"] == 0
             vm.passes()
     except PermissionError as e:
