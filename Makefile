@@ -109,7 +109,7 @@ $(PRELOADS): $(B)/%.so: %.c
 	$(Q)$(CC) $(filter-out -fPIE -fsanitize%,$(ALL_CFLAGS)) -fPIC -shared $< -o $@
 
 # These time the product's own code.
-$(B)/tests/bench/discard $(B)/tests/bench/guard $(B)/tests/bench/huge $(B)/tests/bench/lawful: $(B)/libebb.a
+$(addprefix $(B)/tests/bench/,discard guard huge lawful protect): $(B)/libebb.a
 
 # /init of a Linux guest, whatever the variant: no library, no sanitizer.
 STAMP := $(if $(filter x86_64,$(ARCH)),$(B)/tests/bench/stamp)

@@ -27,6 +27,8 @@
 #define KICK_NS (10 * NS_PER_MS)
 
 enum role { INFLATE, DEFLATE, STATS, HINT, REPORT, WS_REPORT, WS_NOTIFY, NR_ROLES };
+/* What hinted memory was found to be. */
+enum found { UNWRITTEN, CLEARED, IN_USE, NR_FOUND };
 
 struct balloon {
 	struct virtio_dev dev;
@@ -54,7 +56,10 @@ struct balloon {
 	struct loop_timer poll_timer;
 
 	struct reclaim reclaim;
+	bool run_open; /* it is running, or its end has not been settled */
 	bool logging;
+	bool clears;		  /* the guest clears what it names, by its latest hints */
+	uint64_t found[NR_FOUND]; /* bytes, in these */
 	uint32_t nr_resets;
 	struct loop_timer reclaim_timer;
 	struct chain *hints; /* HINT_BATCH of them */
@@ -93,16 +98,23 @@ static void set_timer(struct balloon *b, struct loop_timer *timer, uint64_t at_n
 		loop_timer_cancel(b->env.loop, timer);
 }
 
+static void stop_log(struct balloon *b)
+{
+	if (b->logging)
+		b->env.log_stop(b->env.ctx);
+	b->logging = false;
+}
+
 /* A run that has ended, whoever ended it, needs no log any more. */
 static void settle_reclaim(struct balloon *b)
 {
 	bool running = b->reclaim.state == RECLAIM_RUNNING;
 
 	set_timer(b, &b->reclaim_timer, running ? b->reclaim.deadline_ns : 0);
-	if (running || !b->logging)
+	if (running || !b->run_open)
 		return;
-	b->logging = false;
-	b->env.log_stop(b->env.ctx);
+	b->run_open = false;
+	stop_log(b);
 	virtio_config_changed(&b->dev); /* DONE: the guest may use its memory again */
 }
 
@@ -325,37 +337,43 @@ static uint64_t memory_bytes(const struct balloon *b)
 /*
  * Memory that was not written since before the run's id was published may go: whoever takes it back
  * meanwhile expects nothing in it. So may zeros, which stay zeros: kernels that clear memory when
- * they allocate it (init_on_alloc, Debian's default) do so with what they name.
+ * they allocate it (init_on_alloc, Debian's default) do so with what they name. Once a guest is
+ * known for it, zeros alone go, and no log is kept.
  */
-static bool may_go(const struct balloon *b, gpa_t at, uint64_t bytes)
+static enum found look_at_hint(const struct balloon *b, gpa_t at, uint64_t bytes)
 {
-	return !written_any(b->env.written, at, bytes) ||
-	       (b->reclaim.hinted_bytes <= memory_bytes(b) && gm_is_zero(b->env.gm, at, bytes));
+	if (b->logging && !written_any(b->env.written, at, bytes))
+		return UNWRITTEN;
+	return b->reclaim.hinted_bytes <= memory_bytes(b) && gm_is_zero(b->env.gm, at, bytes) ?
+		       CLEARED :
+		       IN_USE;
 }
 
-/* By whole units; the vCPUs stand. */
+static void give_hint(struct balloon *b, gpa_t at, uint64_t bytes)
+{
+	if (bytes && !returned_give(b->env.returned, RETURNED_HINTED, at, bytes))
+		b->reclaim.freed_bytes += bytes;
+}
+
+/* By whole units, those that may go in as long runs as there are; the vCPUs stand. */
 static void take_hint(struct balloon *b, gpa_t at, uint32_t bytes)
 {
-	uint64_t end = at.v + bytes;
+	uint64_t end = at.v + bytes, next;
+	gpa_t run = at;
 
-	while (at.v < end) {
-		uint64_t unit_end = min_u64(align_down(at.v, RAM_HUGE_BYTES) + RAM_HUGE_BYTES, end);
-		uint64_t run = 0;
+	for (; at.v < end; at = GPA(next)) {
+		enum found found;
 
-		while (at.v + run < end &&
-		       may_go(b, GPA(at.v + run), unit_end - at.v - run)) {
-			run = unit_end - at.v;
-			unit_end = min_u64(unit_end + RAM_HUGE_BYTES, end);
-		}
-		if (!run) {
-			b->reclaim.written_bytes += unit_end - at.v;
-			at = GPA(unit_end);
+		next = min_u64(align_down(at.v, RAM_HUGE_BYTES) + RAM_HUGE_BYTES, end);
+		found = look_at_hint(b, at, next - at.v);
+		b->found[found] += next - at.v;
+		if (found != IN_USE)
 			continue;
-		}
-		if (!returned_give(b->env.returned, RETURNED_HINTED, at, run))
-			b->reclaim.freed_bytes += run;
-		at = GPA(at.v + run);
+		b->reclaim.written_bytes += next - at.v;
+		give_hint(b, run, at.v - run.v);
+		run = GPA(next);
 	}
+	give_hint(b, run, end - run.v);
 }
 
 /* All the memory that a chain names. NULL, or what is wrong with it. */
@@ -388,9 +406,18 @@ static const char *serve_hints(struct balloon *b, unsigned int nr)
 		return NULL;
 	}
 	b->reclaim.nr_batches++;
+	memset(b->found, 0, sizeof(b->found));
 	for (unsigned int i = 0; i < nr && !wrong && nr_resets == b->nr_resets; i++)
 		wrong = take_hints(b, &b->hints[i]);
 	b->env.thaw(b->env.ctx);
+	if (nr_resets != b->nr_resets)
+		return wrong;
+	if (b->found[UNWRITTEN] || b->found[IN_USE])
+		b->clears = false;
+	else if (b->found[CLEARED])
+		b->clears = true;
+	if (b->clears)
+		stop_log(b);
 	return wrong;
 }
 
@@ -457,10 +484,12 @@ int balloon_reclaim(struct balloon *b, uint64_t deadline_ns)
 	if (b->reclaim.state == RECLAIM_RUNNING)
 		return -EBUSY;
 	settle_reclaim(b); /* one that a reset has ended */
-	r = b->env.log_start(b->env.ctx);
+	/* With a log each page that the guest clears is a fault more, and of use to nobody. */
+	r = b->clears ? 0 : b->env.log_start(b->env.ctx);
 	if (r)
 		return r;
-	b->logging = true;
+	b->logging = !b->clears;
+	b->run_open = true;
 	reclaim_start(&b->reclaim, deadline_ns, clock_ns());
 	virtio_config_changed(&b->dev);
 	publish(b);
@@ -676,7 +705,7 @@ static void reset(struct virtio_dev *dev)
 	struct balloon *b = balloon_of(dev);
 
 	b->nr_resets++;
-	b->stats_held = b->ws_held = b->ws_waits = false;
+	b->stats_held = b->ws_held = b->ws_waits = b->clears = false;
 	b->claimed_pages = b->poison_val = 0;
 	returned_deflate_all(b->env.returned);
 	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
@@ -773,8 +802,7 @@ void balloon_free(struct balloon *b)
 {
 	if (!b)
 		return;
-	if (b->logging)
-		b->env.log_stop(b->env.ctx);
+	stop_log(b);
 	loop_timer_cancel(b->env.loop, &b->flush_timer);
 	loop_timer_cancel(b->env.loop, &b->job_timer);
 	loop_timer_cancel(b->env.loop, &b->poll_timer);

@@ -36,9 +36,9 @@ struct balloon_env {
 	const struct guest_mem *gm;
 	struct returned *returned;
 	/*
-	 * For hinting; needed with cfg.hinting. From log_start() on it is noted what is written, by
-	 * anybody; freeze() stops all vCPUs and brings WRITTEN up to date, thaw() lets them go on.
-	 * freeze() may also fail: nothing has stopped then.
+	 * For hinting; needed with cfg.hinting. From log_start() to log_stop() it is noted what is
+	 * written, by anybody; freeze() stops all vCPUs and brings WRITTEN up to date, if it is noted,
+	 * thaw() lets them go on. freeze() may also fail: nothing has stopped then.
 	 */
 	const struct written *written;
 	int (*log_start)(void *ctx);

@@ -6,7 +6,8 @@
  * hinted, which Linux's shrinker may do without a word to the device, and writes to each of its
  * pages over and over. Half of these blocks are in its hands before the device is notified of them:
  * there a device that discards what it is told of loses writes for certain. take=0 leaves that out,
- * and CPU 1.
+ * and CPU 1. With clear=1 it clears a block before it hints it, as kernels do with all that they
+ * allocate (init_on_alloc, Debian's default).
  *
  * A page taken back holds two words: one written at once and never again, and one that changes each
  * round. After DONE the other blocks are in use, too: each page of theirs must be as it was or
@@ -33,7 +34,7 @@ static struct vballoon balloon;
 static struct range area;
 static uint64_t block_bytes;
 static uint32_t nr_blocks, nr_hinted;
-static bool taking, over, taker_gone;
+static bool taking, clearing, over, taker_gone;
 
 /* CPU 1's */
 static uint32_t taken; /* it has seen so many hints */
@@ -124,12 +125,20 @@ static uint32_t command(void)
 	return last;
 }
 
+static void clear(uint32_t i)
+{
+	for (uint64_t at = block(i); at < block(i + 1); at += sizeof(uint64_t))
+		write64(at, 0);
+}
+
 static void run(uint32_t id)
 {
 	uint32_t i = nr_hinted;
 
 	vballoon_hint_begin(&balloon, id);
 	for (; i < nr_blocks && command() == id; i++) {
+		if (clearing)
+			clear(i);
 		vballoon_hint(&balloon, (struct range){ block(i), block_bytes });
 		STORE(nr_hinted, i + 1);
 		while (taking && i % 4 == 1 && LOAD(taken) <= i)
@@ -179,6 +188,7 @@ int guest_main(void)
 	uint32_t nr_taken = 0, nr_kept = 0, nr_gone = 0;
 
 	taking = !cmdline_is("take", "0");
+	clearing = cmdline_is("clear", "1");
 	block_bytes = cmdline_u64("size", 4 * MiB);
 	area = spare_run(block_bytes);
 	nr_blocks = (uint32_t)cmdline_u64("blocks", area.bytes / block_bytes);

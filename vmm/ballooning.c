@@ -52,7 +52,7 @@ static int freeze(void *ctx)
 
 	if (r)
 		log_warn("reclaim: a vCPU waits in the kernel for memory and can't be stopped");
-	else
+	else if (m->vm.logging)
 		r = vm_written(&m->vm, GPA(0), UINT64_MAX, add_written, &m->ballooning.written);
 	if (r)
 		thaw(m);

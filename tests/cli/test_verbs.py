@@ -168,6 +168,7 @@ def violation_is_chosen_at_run_time():
         succeeds("resume", vm.qmp_path)
         vm.expect("^wrote, 1\r\n")
         succeeds("guard", vm.qmp_path, "--violation", "kill")
+        time.sleep(0.2)  # until what it wrote is gone, another write is no violation
         vm.send("w")
         assert vm.wait() == 37, vm.tail()
         assert b"--violation=kill" in vm.errors, vm.errors

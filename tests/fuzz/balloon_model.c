@@ -103,10 +103,11 @@ void bm_give(struct balloon_model *m, enum bm_how how, gpa_t at, uint64_t bytes)
 	}
 }
 
-/* Whether nothing is lost when [AT, END), of one unit, goes. */
-static bool may_go(const struct balloon_model *m, uint64_t at, uint64_t end, bool zeros_go)
+/* Of [AT, END), which lies in one unit. */
+static enum bm_found look(const struct balloon_model *m, uint64_t at, uint64_t end, bool logged,
+			  bool zeros_go)
 {
-	bool dirty = false, empty = true;
+	bool dirty = !logged, empty = true;
 
 	for (uint32_t i = page_at(at); i <= page_at(end - 1); i++) {
 		uint64_t word_at = bm_at(i).v + PAGE_BYTES / 2;
@@ -114,22 +115,22 @@ static bool may_go(const struct balloon_model *m, uint64_t at, uint64_t end, boo
 		dirty |= m->pages[i].dirty;
 		empty &= !m->pages[i].word || word_at + 8 <= at || word_at >= end;
 	}
-	return !dirty || (zeros_go && empty);
+	return !dirty ? MODEL_UNWRITTEN : zeros_go && empty ? MODEL_CLEARED : MODEL_IN_USE;
 }
 
-void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, bool zeros_go, uint64_t *freed,
-	     uint64_t *written)
+void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, bool logged, bool zeros_go,
+	     uint64_t found[NR_MODEL_FOUND])
 {
 	uint64_t end = at.v + bytes, next;
 
 	for (uint64_t i = at.v; i < end; i = next) {
-		bool goes;
+		enum bm_found what;
 
 		next = min_u64(i / RAM_HUGE_BYTES * RAM_HUGE_BYTES + RAM_HUGE_BYTES, end);
-		goes = may_go(m, i, next, zeros_go);
-		*(goes ? freed : written) += next - i;
+		what = look(m, i, next, logged, zeros_go);
+		found[what] += next - i;
 		/* Units end where pages do: the same pages go in one piece or in several. */
-		if (goes)
+		if (what != MODEL_IN_USE)
 			bm_give(m, MODEL_HINTED, GPA(i), next - i);
 	}
 }

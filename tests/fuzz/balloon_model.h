@@ -19,6 +19,8 @@
 
 enum bm_how { MODEL_BALLOONED, MODEL_REPORTED, MODEL_HINTED, MODEL_KEPT };
 
+enum bm_found { MODEL_UNWRITTEN, MODEL_CLEARED, MODEL_IN_USE, NR_MODEL_FOUND };
+
 struct balloon_model {
 	struct bm_page {
 		uint64_t word;
@@ -46,11 +48,11 @@ void bm_flush(struct balloon_model *m);
 /* The whole pages of a range that exists. */
 void bm_give(struct balloon_model *m, enum bm_how how, gpa_t at, uint64_t bytes);
 /*
- * A range that exists, named as free: how much of it went, and how much could not. ZEROS_GO: what
- * was written and is zeros may go.
+ * A range that exists, named as free: adds to FOUND what it was found to be, in bytes; what is in
+ * use stays. LOGGED: it is known what was written. ZEROS_GO: zeros are looked for.
  */
-void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, bool zeros_go, uint64_t *freed,
-	     uint64_t *written);
+void bm_hint(struct balloon_model *m, gpa_t at, uint64_t bytes, bool logged, bool zeros_go,
+	     uint64_t found[NR_MODEL_FOUND]);
 /* The driver has gone: the guest promises nothing any more, all that it ballooned is its own. */
 void bm_driver_gone(struct balloon_model *m);
 void bm_forget_writes(struct balloon_model *m);

@@ -29,7 +29,8 @@
 #define NOTIFY_AT  UINT64_C(0x1b000)
 #define PFNS_MAX   1024
 #define QUIET_MS   100
-#define WAIT_MS   1000
+#define WAIT_MS    1000
+#define HINT_BATCH 16 /* hints that the device takes at once */
 
 #define BIT64(n) (UINT64_C(1) << (n))
 
@@ -51,6 +52,9 @@ static struct {
 	uint32_t run_id, cmd_id, last_cmd_id, guest_id;
 	enum reclaim_state run;
 	uint64_t run_deadline, hinted, freed, written;
+	bool logs, clears; /* the run; the guest, by its latest hints */
+	uint64_t found[NR_MODEL_FOUND]; /* in these */
+	unsigned int batch;
 	uint64_t inflated, deflated, reports, kept_bytes;
 	uint64_t quiet_at; /* what waits goes then; 0: nothing waits */
 	uint64_t waits_since;
@@ -172,7 +176,7 @@ static void check_info(void)
 	fuzz_check(info.reclaim.freed_bytes == seen.freed);
 	fuzz_check(info.reclaim.written_bytes == seen.written);
 	fuzz_check(!rig.frozen);
-	fuzz_check(seen.run != RECLAIM_RUNNING || rig.logging);
+	fuzz_check(seen.run != RECLAIM_RUNNING || rig.logging == seen.logs);
 }
 
 /* The host's own word, not the product's: it holds nothing but what was used and not given back since. */
@@ -246,7 +250,7 @@ static void driver_gone(void)
 	seen.cmd_id = VIRTIO_BALLOON_CMD_ID_STOP;
 	seen.guest_id = 0;
 	seen.claimed = seen.poison = 0;
-	seen.stats_held = seen.ws_held = seen.ws_waits = false;
+	seen.stats_held = seen.ws_held = seen.ws_waits = seen.clears = false;
 	live = false;
 }
 
@@ -379,6 +383,7 @@ static void learn(void)
 	fuzz_check(info.reclaim.state == seen.run || seen.run == RECLAIM_RUNNING);
 	seen.job = job.state;
 	seen.run = info.reclaim.state;
+	seen.logs = rig.logging;
 	seen.cmd_id = info.reclaim.cmd_id;
 	seen.guest_id = info.reclaim.guest_id;
 	seen.hinted = info.reclaim.hinted_bytes;
@@ -663,9 +668,11 @@ static void on_freeze(struct balloon_rig *r)
 		last_moment.reset = true;
 		last_moment.resets = false;
 	}
-	written_merge(&r->written, GPA(0), logged, MODEL_BOOT_PAGES);
-	written_merge(&r->written, GPA(FAKE_ELASTIC_BASE), logged + MODEL_BOOT_PAGES / 64,
-		      MODEL_PAGES - MODEL_BOOT_PAGES);
+	if (r->logging) {
+		written_merge(&r->written, GPA(0), logged, MODEL_BOOT_PAGES);
+		written_merge(&r->written, GPA(FAKE_ELASTIC_BASE), logged + MODEL_BOOT_PAGES / 64,
+			      MODEL_PAGES - MODEL_BOOT_PAGES);
+	}
 	memset(logged, 0, sizeof(logged));
 }
 
@@ -703,10 +710,24 @@ static struct hint pick_hint(unsigned int i)
 	return h;
 }
 
+/* The vCPUs go on. A guest that clears all it names is taken at its zeros alone from then on. */
+static void end_batch(void)
+{
+	const uint64_t *found = seen.found;
+
+	if (found[MODEL_UNWRITTEN] + found[MODEL_CLEARED] + found[MODEL_IN_USE])
+		seen.clears = !found[MODEL_UNWRITTEN] && !found[MODEL_IN_USE];
+	if (seen.batch && seen.clears)
+		seen.logs = false;
+	memset(seen.found, 0, sizeof(seen.found));
+	seen.batch = 0;
+}
+
 /* One message as if it came alone; false: it breaks the rules. */
 static bool take_hint(const struct hint *h, bool refused)
 {
 	if (h->is_id) {
+		end_batch();
 		if (!h->valid)
 			return false;
 		if (run_takes() && h->id == VIRTIO_BALLOON_CMD_ID_STOP)
@@ -720,14 +741,23 @@ static bool take_hint(const struct hint *h, bool refused)
 		run_ended(RECLAIM_SHORT, VIRTIO_BALLOON_CMD_ID_DONE);
 		return true;
 	}
+	seen.batch++;
 	for (unsigned int i = 0; i < h->nr && h->valid; i++) {
+		uint64_t found[NR_MODEL_FOUND] = { 0 };
+
 		seen.hinted += h->buffers[i].bytes;
-		if (!poisoned())
-			/* Who names more than there is has nothing read any more. */
-			bm_hint(&model, h->buffers[i].at, h->buffers[i].bytes,
-				seen.hinted <= MODEL_PAGES * PAGE_BYTES, &seen.freed,
-				&seen.written);
+		if (poisoned())
+			continue;
+		/* Who names more than there is has nothing read any more. */
+		bm_hint(&model, h->buffers[i].at, h->buffers[i].bytes, seen.logs,
+			seen.hinted <= MODEL_PAGES * PAGE_BYTES, found);
+		seen.freed += found[MODEL_UNWRITTEN] + found[MODEL_CLEARED];
+		seen.written += found[MODEL_IN_USE];
+		for (unsigned int what = 0; what < NR_MODEL_FOUND; what++)
+			seen.found[what] += found[what];
 	}
+	if (seen.batch == HINT_BATCH || !h->valid)
+		end_batch();
 	return h->valid;
 }
 
@@ -765,6 +795,7 @@ static void send_hints(void)
 		}
 		breaks = !take_hint(&hints[i], refused);
 	}
+	end_batch();
 	fuzz_check(!last_moment.reset);
 	fuzz_check(fake_driver_needs_reset(&rig.drv) == breaks);
 	if (breaks)
@@ -912,9 +943,11 @@ static void host_reclaims(void)
 	if (live || !virtio_live(rig.drv.dev))
 		fuzz_check(r == (!possible				? -ENODEV
 				 : seen.run == RECLAIM_RUNNING	? -EBUSY
+				 : seen.clears			? 0
 								: error));
 	if (r)
 		return;
+	seen.logs = live ? !seen.clears : rig.logging;
 	bm_forget_writes(&model);
 	memset(logged, 0, sizeof(logged));
 	seen.run_id++;

@@ -92,7 +92,7 @@ class Schema:
 @test
 def replies_and_events_are_what_the_schema_says():
     with regrow("-c", 2) as vm:
-        vm.expect("^size 0")
+        vm.expect(r"^size 0\r\n")
         schema = Schema(vm.qmp)
         replied = set()
 
@@ -120,7 +120,7 @@ def replies_and_events_are_what_the_schema_says():
         for row in ask("qom-list", path="/machine/peripheral/mem0"):
             ask("qom-get", path="mem0", property=row["name"])
         ask("qom-set", path="mem0", property="requested-size", value=0)
-        vm.expect(r"^size 0\r")
+        vm.expect(r"^size 0\r\n")
         for row in ask("qom-list", path="/machine/peripheral/balloon0"):
             ask("qom-get", path="balloon0", property=row["name"])
         ask("balloon", value=32 * MiB)
@@ -132,7 +132,7 @@ def replies_and_events_are_what_the_schema_says():
         ask("dump-guest-memory", paging=False, protocol="file:/dev/null")
         ask("system_reset")
         ask("cont")
-        vm.expect(r"^size 0\r")
+        vm.expect(r"^size 0\r\n")
         ask("query-dump")
         ask("quit")
         event = vm.qmp.event("SHUTDOWN")
@@ -177,7 +177,7 @@ def identity_is_what_the_command_line_says():
 @test
 def people_read_what_they_know_from_qemu():
     with regrow("-c", 3) as vm:
-        vm.expect("^size 0")
+        vm.expect(r"^size 0\r\n")
         vm.resize_wait(64 * MiB)
         vm.qmp.command("qom-set", path="mem0", property="requested-size", value=66 * MiB)
         vm.expect(rf"^size {66 * MiB}\r")
@@ -213,7 +213,7 @@ def a_device_that_is_not_there_is_of_class_DeviceNotActive():
 @test
 def sizes_that_are_none_change_nothing():
     with regrow() as vm:
-        vm.expect("^size 0")
+        vm.expect(r"^size 0\r\n")
         vm.qmp.command("qom-set", path="mem0", property="requested-size", value=64 * MiB)
         for text, words in (("-1", "out of range"), ("-2097152", "out of range"),
                             ("99999999999999999999", "out of range"),
@@ -344,7 +344,7 @@ def connect(path):
 @test
 def a_hundred_clients_and_a_deaf_one_leave_the_vm_as_it_is():
     with regrow() as vm:
-        vm.expect("^size 0")
+        vm.expect(r"^size 0\r\n")
         vm.qmp.command("query-status")
         fds, memory = nr_fds(vm), field(vm, "RssAnon")
         deaf = Qmp(vm.qmp_path)
@@ -424,7 +424,7 @@ def same(path, offset, memfd, at, size):
 @test
 def a_dump_is_the_memory_and_nothing_that_is_unplugged():
     with regrow("-c", 2, params="touch=1") as vm:
-        vm.expect("^size 0")
+        vm.expect(r"^size 0\r\n")
         vm.resize_wait(48 * MiB)
         vm.resize_wait(32 * MiB)
         vm.qmp.command("stop")
@@ -456,7 +456,7 @@ def a_debugger_reads_a_dump():
     if not shutil.which("gdb"):
         skip("no gdb (package gdb)")
     with regrow("-c", 2) as vm:
-        vm.expect("^size 0")
+        vm.expect(r"^size 0\r\n")
         vm.resize_wait(64 * MiB)
         path = os.path.join(vm.folder, "core")
         vm.qmp.command("dump-guest-memory", paging=False, protocol="file:" + path)
@@ -473,7 +473,7 @@ def a_debugger_reads_a_dump():
 @test
 def a_dump_into_a_pipe_waits_for_its_reader_alone():
     with regrow() as vm:
-        vm.expect("^size 0")
+        vm.expect(r"^size 0\r\n")
         other = Qmp(vm.qmp_path)
         other.command("query-status")
         read_end, write_end = os.pipe()
@@ -519,7 +519,7 @@ def dump_to_stuck_pipe(vm, client):
 @test
 def what_ends_a_dump_early_is_told():
     with regrow() as vm:
-        vm.expect("^size 0")
+        vm.expect(r"^size 0\r\n")
         client = Qmp(vm.qmp_path)
         assert status(vm) == "running"
         fds = nr_fds(vm)
@@ -527,7 +527,7 @@ def what_ends_a_dump_early_is_told():
         vm.qmp.command("system_reset")
         event = vm.qmp.event("DUMP_COMPLETED")["data"]
         assert event["result"]["status"] == "failed" and "reset" in event["error"], event
-        vm.expect(r"^size 0\r")
+        vm.expect(r"^size 0\r\n")
         os.close(read_end)
         # The reader goes: the VM runs on.
         vm.qmp.events.clear()

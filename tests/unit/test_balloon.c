@@ -629,7 +629,8 @@ static uint64_t dirty[BALLOON_BOOT / PAGE_BYTES / 64];
 
 static void fetch_log(struct balloon_rig *r)
 {
-	written_merge(&r->written, GPA(0), dirty, BALLOON_BOOT / PAGE);
+	if (r->logging)
+		written_merge(&r->written, GPA(0), dirty, BALLOON_BOOT / PAGE);
 	memset(dirty, 0, sizeof(dirty));
 }
 
@@ -787,6 +788,43 @@ Test(balloon, a_page_written_between_the_command_and_the_guests_id_is_kept)
 	cr_expect(send_id(config(CMD_ID)) && hint(FREE, PAGE));
 	cr_expect_eq(((char *)rig.mem.boot.host)[FREE], 0x77);
 	cr_expect_eq(run().freed_bytes, 0);
+}
+
+Test(balloon, a_guest_that_clears_what_it_names_needs_no_log)
+{
+	begin();
+	vcpu_write(FREE, 0, UNIT);
+	cr_expect(hint(FREE, UNIT));
+	cr_expect_eq(resident(FREE, UNIT), 0);
+	cr_expect_not(rig.logging, "faults for nothing");
+	vcpu_write(FREE + 2 * UNIT, 0, UNIT);
+	cr_expect(hint(FREE + 2 * UNIT, UNIT));
+	cr_expect_eq(resident(FREE + 2 * UNIT, UNIT), 0);
+	cr_expect(send_id(VIRTIO_BALLOON_CMD_ID_STOP));
+	cr_expect_eq(run().state, RECLAIM_DONE);
+	/* It is remembered, until something else turns up. */
+	begin();
+	cr_expect_not(rig.logging);
+	cr_expect(hint(FREE + UNIT, 2 * UNIT));
+	cr_expect(untouched(FREE + UNIT, UNIT), "who knows who wrote it, and when");
+	cr_expect_eq(run().written_bytes, UNIT);
+	cr_expect_eq(run().freed_bytes, UNIT);
+	cr_assert_eq(balloon_cancel_reclaim(rig.b), 0);
+	begin();
+	cr_expect(rig.logging, "the latest was not all clear");
+	cr_expect(hint(FREE + UNIT, UNIT));
+	cr_expect_eq(resident(FREE + UNIT, UNIT), 0);
+}
+
+Test(balloon, another_driver_may_clear_nothing)
+{
+	begin();
+	vcpu_write(FREE, 0, UNIT);
+	cr_expect(hint(FREE, UNIT));
+	cr_expect_not(rig.logging);
+	start(ALL);
+	begin();
+	cr_expect(rig.logging);
 }
 
 Test(balloon, zeros_that_a_vcpu_wrote_may_go)

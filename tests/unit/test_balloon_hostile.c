@@ -671,8 +671,12 @@ Test(balloon_hostile, a_guest_that_names_more_than_it_has_is_not_read_for_zeros_
 {
 	begin();
 	cr_assert_eq(gm_zero(&rig.mem.gm, GPA(FREE), 2 * UNIT), 0);
-	cr_expect(ask(HINT, &(struct fake_buffer){ GPA(FREE), UNIT, true }, 1));
+	cr_expect(ask(HINT,
+		      (struct fake_buffer[]){ { GPA(FREE), UNIT, true },
+					      { GPA(FREE + 4 * UNIT), UNIT, true } },
+		      2));
 	cr_expect_eq(resident(FREE, UNIT), 0, "zeros go");
+	cr_expect(rig.logging, "not all of it is zeros");
 	while (balloon_rig_info(&rig).reclaim.hinted_bytes <= BALLOON_BOOT + BALLOON_ELASTIC)
 		cr_assert(ask(HINT, &(struct fake_buffer){ GPA(FREE + 2 * UNIT), UNIT, true }, 1));
 	cr_expect(ask(HINT, &(struct fake_buffer){ GPA(FREE + UNIT), UNIT, true }, 1));
@@ -765,7 +769,7 @@ Test(balloon_hostile, a_flood_of_long_requests_lets_others_have_their_turn)
 		fake_queue_add_indirect(&rig.drv.queues[REPORT], scattered, ARRAY_SIZE(scattered));
 	before = rig.drv.nr_kicks;
 	fake_driver_kick(&rig.drv, REPORT);
-	cr_expect_geq(rig.drv.nr_kicks - before, 4, "%u kicks", rig.drv.nr_kicks - before);
+	cr_expect_geq(rig.drv.nr_kicks - before, 2, "%u kicks", rig.drv.nr_kicks - before);
 	for (unsigned int i = 0; i < 256; i++)
 		cr_assert(fake_queue_poll(&rig.drv.queues[REPORT], NULL, NULL), "%u", i);
 	cr_expect_eq(out(RETURNED_REPORTED), 256 * PAGE);
