@@ -9,8 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 # pylint: disable=wrong-import-position
 from guarded import CHUNK, HELD, NESTED, PAGE, TABLES, TABLES_SLACK, GuestVm, Peak
-from linux import huge_pages
-from tap import main, skip, test
+from tap import main, test
 from vm import KiB, MiB
 
 
@@ -160,31 +159,6 @@ def violated_memory_can_be_had_later_empty():
         vm.steps("end")
         assert vm.resident() == 0
         vm.passes()
-
-
-def mapped_huge(vm):
-    """Bytes of elastic memory that the process has mapped by huge pages."""
-    with open(f"/proc/{vm.pid}/smaps", encoding="ascii", errors="replace") as f:
-        text = f.read()
-    parts = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", text)
-    return sum(int(re.search(r"ShmemPmdMapped: +(\d+) kB", part).group(1)) * KiB
-               for part in parts if "/memfd:ebb-mem0" in part)
-
-
-@test
-def violated_memory_is_mapped_by_huge_pages_again():
-    try:
-        with huge_pages(), sweep_vm(params="slots=1 read=32M write=32M regrow=32M") as vm:
-            vm.step("start")
-            before = mapped_huge(vm)
-            if before != 2 * MiB:
-                skip(f"memory never violated is not either: {before // KiB} KiB of 2 MiB")
-            vm.steps("read", "written", "settled", "regrown")
-            assert mapped_huge(vm) == 32 * MiB, mapped_huge(vm)
-            vm.steps("end")
-            vm.passes()
-    except PermissionError as e:
-        skip(str(e))
 
 
 @test
