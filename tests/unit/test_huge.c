@@ -275,6 +275,54 @@ Test(huge, what_the_kernel_refuses_is_left_and_tried_again)
 	stop();
 }
 
+/* Units of the test's memory that khugepaged leaves alone (MADV_NOHUGEPAGE). */
+static unsigned int nr_small(const char *name)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long long start = 0, end = 0, sum = 0;
+	char line[512];
+	bool inside = false;
+
+	cr_assert_not_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long long a, b;
+
+		if (sscanf(line, "%llx-%llx ", &a, &b) == 2) {
+			inside = strstr(line, "/memfd:") && strstr(line, name);
+			start = a;
+			end = b;
+		} else if (inside && !strncmp(line, "VmFlags:", 8) && strstr(line, " nh")) {
+			sum += end - start;
+		}
+	}
+	fclose(f);
+	return (unsigned int)(sum / UNIT);
+}
+
+static void discard(uint64_t offset, uint64_t bytes)
+{
+	huge_keep_small(&huge, offset, bytes);
+	cr_assert_eq(ram_discard(&ram, offset, bytes), 0);
+	huge_discarded(&huge, offset, bytes);
+}
+
+Test(huge, a_unit_of_which_a_part_is_gone_is_not_filled_by_khugepaged)
+{
+	start(HUGE_AUTO);
+	huge_forbid(&huge, 0, 4 * UNIT, true);
+	discard(0, UNIT);
+	cr_expect_eq(nr_small("test-huge"), 0, "nothing is left to fill up");
+	discard(UNIT + PAGE, 2 * UNIT);
+	cr_expect_eq(nr_small("test-huge"), 2, "the ends, not what lies between");
+	discard(UNIT + 5 * PAGE, PAGE);
+	cr_expect_eq(nr_small("test-huge"), 2);
+	discard(UNIT, UNIT);
+	cr_expect_eq(nr_small("test-huge"), 1, "the rest went too");
+	huge_forbid(&huge, 0, 4 * UNIT, false);
+	cr_expect_eq(nr_small("test-huge"), 0, "all of it is in use again");
+	stop();
+}
+
 /* --- elastic memory ---------------------------------------------------------------------------- */
 
 static struct elastic elastic;
@@ -359,6 +407,27 @@ Test(elastic_huge, a_violated_block_is_huge_again)
 	cr_assert_eq(elastic_plug(&elastic, 0, 2), 0);
 	cr_assert_eq(mapped_huge("test-elastic"), 2 * UNIT);
 	cr_assert(still_filled(&elastic.ram, 1, 0));
+	stop_elastic();
+}
+
+Test(elastic_huge, what_is_unplugged_meanwhile_is_the_guards)
+{
+	start_elastic(HUGE_ALWAYS, true);
+	cr_assert_eq(elastic_plug(&elastic, 0, 2), 0);
+	huge_forbid(&elastic.huge, 0, PAGE, true);
+	huge_keep_small(&elastic.huge, 0, PAGE);
+	cr_expect_eq(nr_small("test-elastic"), NR_UNITS - 1);
+	elastic_close(&elastic, 0, 1);
+	huge_forbid(&elastic.huge, 0, UNIT, false);
+	elastic_reopen(&elastic, 0, 1);
+	unplug(0, 1);
+	huge_forbid(&elastic.huge, 0, UNIT, false);
+	cr_expect_eq(nr_small("test-elastic"), NR_UNITS - 1, "still armed");
+	cr_assert_eq(elastic_plug(&elastic, 0, 1), 0);
+	scan(&elastic.huge);
+	cr_expect_eq(nr_small("test-elastic"), NR_UNITS - 2);
+	cr_expect_eq(elastic.huge.nr_kept_small, 0);
+	cr_expect_eq(huge_bytes(&elastic.huge), 2 * UNIT);
 	stop_elastic();
 }
 

@@ -22,7 +22,7 @@
 /* Of units that need nothing, in one step. */
 #define LOOK_UNITS 1024
 
-enum unit_flag { MADE = 1, FORBIDDEN = 2 };
+enum unit_flag { MADE = 1, FORBIDDEN = 2, KEPT_SMALL = 4 };
 
 static const char *const mode_names[] = { "auto", "always", "never" };
 
@@ -78,10 +78,14 @@ static void units_of(const struct huge *h, uint64_t offset, uint64_t bytes, uint
 	*end = (uint32_t)((offset + bytes + UNIT_BYTES - 1) / UNIT_BYTES);
 }
 
+static bool is_the_guests(const struct huge *h, uint32_t unit)
+{
+	return !h->blocks || blocks_bytes_plugged(h->blocks, unit * UNIT_BYTES, UNIT_BYTES);
+}
+
 static bool may_be_made(const struct huge *h, uint32_t unit)
 {
-	return !h->flags[unit] &&
-	       (!h->blocks || blocks_bytes_plugged(h->blocks, unit * UNIT_BYTES, UNIT_BYTES));
+	return !h->flags[unit] && is_the_guests(h, unit);
 }
 
 /* On error some of the run may be huge: nobody tells which. */
@@ -114,6 +118,38 @@ static void make_all(struct huge *h, uint64_t offset, uint64_t bytes,
 	}
 }
 
+static void keep_small(struct huge *h, uint32_t unit)
+{
+	if (h->flags[unit] & KEPT_SMALL || h->ram->no_huge ||
+	    h->nr_kept_small == HUGE_KEPT_SMALL_MAX ||
+	    ram_allow_huge(h->ram, unit * UNIT_BYTES, UNIT_BYTES, false))
+		return;
+	h->flags[unit] |= KEPT_SMALL;
+	h->nr_kept_small++;
+}
+
+/* Memory that is not the guest's stays as the guard wants it, until it is given again. */
+static void let_be_huge(struct huge *h, uint32_t unit)
+{
+	if (!(h->flags[unit] & KEPT_SMALL) || !is_the_guests(h, unit) ||
+	    ram_allow_huge(h->ram, unit * UNIT_BYTES, UNIT_BYTES, true))
+		return;
+	h->flags[unit] &= (uint8_t)~KEPT_SMALL;
+	h->nr_kept_small--;
+}
+
+void huge_keep_small(struct huge *h, uint64_t offset, uint64_t bytes)
+{
+	uint64_t end = offset + bytes;
+	uint32_t first, after;
+
+	units_of(h, offset, bytes, &first, &after);
+	if (!is_aligned(offset, UNIT_BYTES))
+		keep_small(h, first);
+	if (!is_aligned(end, UNIT_BYTES))
+		keep_small(h, after - 1);
+}
+
 void huge_given(struct huge *h, uint64_t offset, uint64_t bytes)
 {
 	h->changed = true;
@@ -139,8 +175,11 @@ void huge_discarded(struct huge *h, uint64_t offset, uint64_t bytes)
 	uint32_t at, end;
 
 	h->changed = true;
-	for (units_of(h, offset, bytes, &at, &end); at < end; at++)
+	for (units_of(h, offset, bytes, &at, &end); at < end; at++) {
 		set_made(h, at, false);
+		if (range_inside(at * UNIT_BYTES, UNIT_BYTES, offset, bytes))
+			let_be_huge(h, at); /* nothing to fill up */
+	}
 }
 
 void huge_forbid(struct huge *h, uint64_t offset, uint64_t bytes, bool forbidden)
@@ -148,9 +187,12 @@ void huge_forbid(struct huge *h, uint64_t offset, uint64_t bytes, bool forbidden
 	uint32_t at, end;
 
 	h->changed = true;
-	for (units_of(h, offset, bytes, &at, &end); at < end; at++)
+	for (units_of(h, offset, bytes, &at, &end); at < end; at++) {
 		h->flags[at] = (uint8_t)((h->flags[at] & ~FORBIDDEN) |
 					 (forbidden ? FORBIDDEN : 0));
+		if (!forbidden)
+			let_be_huge(h, at);
+	}
 }
 
 /* --- the scan ---------------------------------------------------------------------------------- */
@@ -179,8 +221,13 @@ static bool wanted(const struct huge *h, uint32_t unit)
 /* Past units that need nothing, and past what holds no memory at all. */
 static void skip(struct huge *h)
 {
-	for (int i = 0; i < LOOK_UNITS && h->at < h->nr_units && !may_be_made(h, h->at); i++)
+	for (int i = 0; i < LOOK_UNITS && h->at < h->nr_units; i++) {
+		if (h->flags[h->at] == KEPT_SMALL)
+			let_be_huge(h, h->at); /* it was unplugged and plugged meanwhile */
+		if (may_be_made(h, h->at))
+			break;
 		h->at++;
+	}
 	if (h->mode == HUGE_AUTO && h->at < h->nr_units) {
 		uint64_t data = ram_next_data(h->ram, h->at * UNIT_BYTES);
 

@@ -35,6 +35,7 @@ struct huge {
 	const struct blocks *blocks;
 	uint32_t nr_units, nr_made;
 	uint8_t *flags; /* of each unit */
+	uint32_t nr_kept_small;
 	/* The scan. */
 	uint32_t at;
 	uint64_t resident; /* when the pass began */
@@ -58,6 +59,14 @@ void huge_given(struct huge *h, uint64_t offset, uint64_t bytes);
 /* The guest will write all of the range soon: mode auto backs what of it is nearly empty, so that
  * the guest takes it in units and not page by page. Whole units. */
 void huge_expected(struct huge *h, uint64_t offset, uint64_t bytes);
+/*
+ * The range is about to be discarded: where the host lets shared memory have huge pages, khugepaged
+ * would fill a unit of which part is there. So that part stays small, until huge_forbid() lets go of
+ * it or the rest goes too. For at most HUGE_KEPT_SMALL_MAX units at a time, since
+ * each may split the mapping; and not where the kernel refuses.
+ */
+void huge_keep_small(struct huge *h, uint64_t offset, uint64_t bytes);
+#define HUGE_KEPT_SMALL_MAX 1024
 /* The range, or part of it, was discarded: units that it touches are not known to be huge. */
 void huge_discarded(struct huge *h, uint64_t offset, uint64_t bytes);
 /*

@@ -79,8 +79,10 @@ static void settle(struct returned_region *g, uint64_t first, uint64_t nr)
 static int discard(struct returned *r, struct returned_region *g, uint64_t first, uint64_t nr)
 {
 	uint64_t offset = g->mem->ram_offset + first * PAGE_BYTES;
-	int e = ram_discard(g->mem->ram, offset, nr * PAGE_BYTES);
+	int e;
 
+	huge_keep_small(g->huge, offset, nr * PAGE_BYTES);
+	e = ram_discard(g->mem->ram, offset, nr * PAGE_BYTES);
 	r->counters.discards++;
 	if (!e)
 		huge_discarded(g->huge, offset, nr * PAGE_BYTES);
