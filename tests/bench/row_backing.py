@@ -3,9 +3,9 @@
 and to give back, the same bare-metal guest (guests/backing.c) on Ebb and on QEMU's virtio-mem-pci
 with each kind of memory that QEMU has for it.
 
-Where KVM is real (tests/rig; under emulation only the ratios mean anything). The guest sends the
-requests that Linux sends, of 128 MiB, waits for each answer by an interrupt, and times itself with
-the TSC. All VMs stand side by side, stopped but for the one whose turn it is; backing_l1.py asks
+On this host's /dev/kvm, else in the rig, whose emulation distorts what memory costs. The guest sends
+the requests that Linux sends, of 128 MiB, waits for each answer by an interrupt, and times itself
+with the TSC. All VMs stand side by side, stopped but for the one whose turn it is; backing_l1.py asks
 the host each time whether 1 GiB is there when populated and nothing when released.
 
 The host's settings are Debian's, shmem_enabled=never, but for the rows of --huge=auto: there it is
@@ -13,17 +13,14 @@ The host's settings are Debian's, shmem_enabled=never, but for the rows of --hug
 pages of 2 MiB of the host to itself. Its memfd gets none with `advise`: it is not aligned to 2 MiB;
 a file on a tmpfs is, so that is the peer of the same kind.
 """
-import json
 import os
-import subprocess
 
-from bench import (ROOT, RUNS, Row, Skip, installed_qemu, log, machine_load, median, output, say,
-                   spread)
+from bench import (RUNS, Row, Skip, installed_qemu, log, machine_load, median, on_kvm, say, spread)
 
 BYTES = 1 << 30
 NR_ROUNDS = min(RUNS, 7)
 NR_SLOW_ROUNDS = 2  # of small pages, which take ten times as long and are far from any goal
-RIG_SECONDS = 1500
+SECONDS = 1500
 WHATS = ("populate", "release")
 ALWAYS, AUTO = "--huge=always", "--huge=auto, shmem advise"
 THP, HUGETLB, TMPFS, MEMFD = "anonymous, THP", "memfd, hugetlb", "tmpfs, huge=always", "memfd"
@@ -43,12 +40,7 @@ def measure(qemu):
                for name, memory in QEMU_MEMORY.items()}}
     ways[MEMFD]["rounds"] = min(NR_ROUNDS, NR_SLOW_ROUNDS)
     job = {"bytes": BYTES, "rounds": NR_ROUNDS, "ways": ways}
-    done = subprocess.run(
-        [f"{ROOT}/tests/rig/rig", "--timeout", str(RIG_SECONDS), "--", "/usr/bin/env",
-         "EBB_TEST_SLOW=3", "/usr/bin/python3", "-B", f"{ROOT}/tests/bench/backing_l1.py",
-         json.dumps(job)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True, cwd=ROOT)
-    return json.loads(done.stdout.splitlines()[-1])
+    return on_kvm("backing_l1.py", job, SECONDS)
 
 
 def why(what, ours, ms):
@@ -65,8 +57,7 @@ def why(what, ours, ms):
 
 def rows():
     qemu = installed_qemu()
-    nested = output(f"{ROOT}/tests/rig/rig", "--mode").strip() == "nested"
-    if not nested and os.geteuid() != 0:
+    if os.geteuid() != 0:
         raise Skip("the host's settings for huge pages are root's alone")
     say(f"backing: {NR_ROUNDS} rounds of 1 GiB on Ebb and on QEMU {qemu.version}")
     result = measure(qemu)

@@ -7,14 +7,14 @@ Beside it what the other way to close hinting's race costs: write protection by 
 of KVM's log; its calls into the host alone, without a VM (protect.c). So a ratio above 1 does not
 say that a VM would be faster that way; one that is near 1 or below says that none can be.
 
-Where KVM is real (tests/rig; under emulation only the ratios mean anything). As a note: the
+On this host's /dev/kvm, else in the rig, where only the ratios mean anything. As a note: the
 documentation of Firecracker says about 200 ms for a VM of 1 GB, discarding what may be in use again.
 """
-from bench import (RUNS, Row, helper, in_rig, log, machine_load, median, say, spread)
+from bench import RUNS, Row, helper, log, machine_load, median, on_kvm, say, spread
 
 MIB = 1024
 NR_ROUNDS = min(RUNS, 5)
-RIG_SECONDS = 2400
+SECONDS = 2400
 MODES = {"never": "4 KiB pages", "always": "huge pages"}
 CLEARS = {"0": "", "1": ", cleared first"}
 PEER = "userfaultfd's write protection, no VM"
@@ -26,8 +26,8 @@ def title(mode, clear):
 
 def rows():
     say(f"hint: {NR_ROUNDS} rounds of {MIB} MiB")
-    result = in_rig("hint_l1.py", {"mib": MIB, "rounds": NR_ROUNDS, "protect": helper("protect")},
-                    RIG_SECONDS)
+    result = on_kvm("hint_l1.py", {"mib": MIB, "rounds": NR_ROUNDS, "protect": helper("protect")},
+                    SECONDS)
     for who, modes in result.items():
         for mode, clears in modes.items():
             for clear, ms in clears.items():
