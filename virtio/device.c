@@ -56,7 +56,7 @@ int virtio_pop(struct virtio_dev *dev, unsigned int queue, struct chain *chain)
 	if (!q)
 		return 0;
 	if (!dev->pops_left) {
-		dev->transport->kick(dev->transport, queue);
+		virtio_serve_later(dev, queue);
 		return 0;
 	}
 	r = pop_or_wait(q, dev->gm, chain);
@@ -73,6 +73,11 @@ int virtio_pop(struct virtio_dev *dev, unsigned int queue, struct chain *chain)
 }
 
 void virtio_yield(struct virtio_dev *dev) { dev->pops_left = 0; }
+
+void virtio_serve_later(struct virtio_dev *dev, unsigned int queue)
+{
+	dev->transport->kick(dev->transport, queue);
+}
 
 void virtio_push(struct virtio_dev *dev, unsigned int queue, const struct chain *chain)
 {

@@ -95,6 +95,8 @@ void virtio_broken(struct virtio_dev *dev, const char *what);
 int must_check virtio_pop(struct virtio_dev *dev, unsigned int queue, struct chain *chain);
 /* This kick has taken long enough: virtio_pop() says 0 as after a queue's worth of chains. */
 void virtio_yield(struct virtio_dev *dev);
+/* Has the loop kick QUEUE after its other work, if the device is live then. */
+void virtio_serve_later(struct virtio_dev *dev, unsigned int queue);
 /*
  * Returns CHAIN to the driver with the number of bytes written into it; every popped chain once.
  * No effect when the device broke or the driver stopped the queue in the meantime.

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "devices/virtio_rng.h"
 #include "vmm/base/given.h"
 #include "vmm/base/log.h"
 #include "vmm/base/names.h"
@@ -22,7 +23,7 @@ _Static_assert(sizeof(NO_UUID) == CONFIG_UUID_CHARS + 1, "8-4-4-4-12 hex digits"
 void config_init(struct config *cfg)
 {
 	*cfg = (struct config){ .boot_bytes = 512 * MiB, .nr_cpus = 1, .cmdline = "",
-				.uuid = NO_UUID };
+				.uuid = NO_UUID, .rng_rate = RNG_RATE_DEFAULT };
 }
 
 static int parse_size(const char *option, const char *text, uint64_t *bytes)
@@ -193,6 +194,19 @@ static int set_working_set(void *target, const char *value)
 	return r;
 }
 
+/* on, off, or bytes a second */
+static int set_rng(void *target, const char *value)
+{
+	uint64_t rate = strcmp(value, "on") ? 0 : RNG_RATE_DEFAULT;
+
+	if (!rate && strcmp(value, "off") != 0 &&
+	    (size_parse(value, &rate) || rate < RNG_RATE_MIN || rate > RNG_RATE_MAX))
+		return fail_usage("--rng: '%s' is neither on, off nor a rate of 64 to 64M bytes a "
+				  "second", value);
+	((struct config *)target)->rng_rate = (uint32_t)rate;
+	return 0;
+}
+
 static const char *const violations[] = { "contain", "pause", "kill" };
 
 int config_violation_parse(const char *name, enum config_violation *violation)
@@ -359,6 +373,9 @@ const struct option_row config_options[] = {
 	{ "free-page-hinting", 0, "on|off", "what ebb reclaim needs (default on)", set_hinting },
 	{ "working-set", 0, "on|off",
 	  "the working set queues proposed for Linux in 2024 (default off)", set_working_set },
+	{ "rng", 0, "on|off|SIZE",
+	  "a virtio-rng device, random numbers of the host's; SIZE: at most so many\n"
+	  "bytes a second (default on: 1M)", set_rng },
 	{ "name", 'n', "NAME", "name of the VM for the other verbs (default vm-PID)", set_name },
 	{ "uuid", 0, "UUID", "identity of the VM for its managers (default all zeros)", set_uuid },
 	{ "qmp", 0, "PATH|fd:N",

@@ -47,6 +47,7 @@ struct config {
 	bool background; /* standard files are not the console's */
 	bool guard_off;
 	bool no_balloon, no_deflate_on_oom, no_reporting, no_hinting, working_set;
+	uint32_t rng_rate; /* bytes a second; 0: no such device */
 	enum config_violation violation;
 	enum huge_mode huge;
 };

@@ -191,6 +191,13 @@ static int add_vmem(struct machine *m, unsigned int i)
 	return r ? r : vmem_request(e->vmem, want->requested_bytes);
 }
 
+static int add_rng(struct machine *m)
+{
+	int r = rng_new(&m->rng, m->loop, &m->gm, m->cfg->rng_rate);
+
+	return r ? r : add_virtio(m, rng_dev(m->rng));
+}
+
 /* --- platform -------------------------------------------------------------------------------- */
 
 static int add_platform(struct machine *m)
@@ -248,6 +255,8 @@ static int add_devices(struct machine *m)
 		r = ballooning_add(m);
 	if (!r && m->ballooning.balloon)
 		r = add_virtio(m, balloon_dev(m->ballooning.balloon));
+	if (!r && m->cfg->rng_rate)
+		r = add_rng(m);
 	bus_freeze(&m->mmio);
 	bus_freeze(&m->pio);
 	return r;
@@ -418,6 +427,7 @@ void machine_free(struct machine *m)
 		for (unsigned int i = 0; i < m->nr_elastic; i++)
 			vmem_free(m->elastic[i].vmem);
 		ballooning_close(m);
+		rng_free(m->rng);
 		loop_unlock(m->loop);
 	}
 	for (unsigned int i = 0; i < m->nr_slots; i++) {

@@ -12,6 +12,7 @@
 #include "devices/power.h"
 #include "devices/serial.h"
 #include "devices/virtio_mem.h"
+#include "devices/virtio_rng.h"
 #include "virtio/mmio.h"
 #include "vmm/ballooning.h"
 #include "vmm/base/bus.h"
@@ -90,6 +91,7 @@ struct machine {
 	struct guarding guarding;
 	struct huging huging;
 	struct ballooning ballooning;
+	struct rng *rng; /* NULL: --rng=off */
 	unsigned int nr_elastic;
 	struct machine_elastic elastic[CONFIG_MAX_ELASTIC];
 	struct guest_mem gm;

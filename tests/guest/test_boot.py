@@ -147,7 +147,7 @@ def power_off_ends_with_0():
 @test
 def a_broken_driver_costs_its_device_a_reset_and_nothing_else():
     with run("badvirtio", "-e", "256M,requested=128M") as vm:
-        assert vm.expect(r"^(\d+) cases", 120).group(1) == b"56"
+        assert vm.expect(r"^(\d+) cases", 120).group(1) == b"74"
         passes(vm, 60)
         # One line per kind of fault and a few more, however often the guest makes it.
         assert len(vm.errors.splitlines()) < 200, len(vm.errors.splitlines())

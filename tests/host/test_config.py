@@ -18,7 +18,7 @@ EVERY = {
     "cpus": ("3", 3), "guard": ("off", False), "violation": ("kill", None), "huge": ("never", None),
     "balloon": ("off", False), "deflate-on-oom": ("off", False),
     "free-page-reporting": ("on", True), "free-page-hinting": ("off", False),
-    "working-set": ("on", True),
+    "working-set": ("on", True), "rng": ("64K", None),
     "name": ("vm", None), "uuid": ("01234567-89ab-cdef-0123-456789abcdef", None),
     "qmp": ("/tmp/q", None), "console": ("pty", None),
     "background": (None, True), "paused": (None, True),
