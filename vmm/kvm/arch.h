@@ -29,6 +29,11 @@ bool arch_vcpu_exit(const struct vcpu_env *env, struct kvm_run *run);
  * gets an invalid-opcode exception, as it does from KVM where it does not ask us.
  */
 bool arch_vcpu_refuse(int vcpu_fd);
+/*
+ * The vCPU has stood still and goes on: the guest's watchdogs are told, where it has asked for that,
+ * so that they take nobody for stuck. Its clocks have gone on meanwhile. On its thread.
+ */
+void arch_vcpu_stood(int vcpu_fd);
 /* Registers and the bytes at the instruction pointer, as lines for a person. */
 void arch_vcpu_dump(int vcpu_fd, const struct guest_mem *gm, const struct kvm_run *run, char *text,
 		    size_t bytes);

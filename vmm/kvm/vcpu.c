@@ -68,6 +68,7 @@ static bool wait_turn(struct vcpu *v)
 		while ((s->pause || s->ended) && !s->stop)
 			pthread_cond_wait(&s->changed, &s->lock);
 		s->nr_parked--;
+		arch_vcpu_stood(v->fd);
 	}
 	go = !s->stop;
 	/* Cleared under the lock: a kick sets the request first, then this byte. */

@@ -177,6 +177,9 @@ bool arch_vcpu_refuse(int vcpu_fd)
 	return !ioctl(vcpu_fd, KVM_SET_VCPU_EVENTS, &events);
 }
 
+/* A guest without kvmclock can't be told, which is no error. */
+void arch_vcpu_stood(int vcpu_fd) { (void)ioctl(vcpu_fd, KVM_KVMCLOCK_CTRL, 0); }
+
 /* The bytes KVM failed to emulate, or those that the guest's page tables give for RIP. */
 static unsigned int instruction_bytes(int vcpu_fd, const struct guest_mem *gm,
 				      const struct kvm_run *run, uint64_t rip, uint8_t bytes[16])
