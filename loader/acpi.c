@@ -115,6 +115,20 @@ static void add_serial(struct aml *a)
 	aml_close(a, device);
 }
 
+static void add_pvpanic(struct aml *a)
+{
+	struct aml_resources resources;
+	size_t device = aml_open_device(a, "PEVT");
+
+	aml_name(a, "_HID");
+	aml_string(a, "QEMU0001");
+	aml_name(a, "_CRS");
+	resources = aml_open_resources(a);
+	aml_memory32(a, (uint32_t)PVPANIC_BASE, (uint32_t)PVPANIC_BYTES);
+	aml_close_resources(a, resources);
+	aml_close(a, device);
+}
+
 static void add_virtio(struct aml *a, unsigned int i)
 {
 	char name[8];
@@ -147,6 +161,7 @@ static uint64_t add_dsdt(struct tables *t, unsigned int nr_virtio)
 	add_power_button(&a);
 	add_event_device(&a);
 	add_serial(&a);
+	add_pvpanic(&a);
 	for (unsigned int i = 0; i < nr_virtio; i++)
 		add_virtio(&a, i);
 	aml_close(&a, opened);

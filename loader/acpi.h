@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * acpi.h - describes the platform to the guest by ACPI 6, hardware-reduced: RSDP, XSDT, FADT, MADT
- * and a DSDT with power button, serial port and virtio-mmio devices.
+ * and a DSDT with power button, serial port, pvpanic and virtio-mmio devices.
  */
 #ifndef EBB_LOADER_ACPI_H
 #define EBB_LOADER_ACPI_H

@@ -172,6 +172,15 @@ static void add_power(struct tree *t)
 	end(t);
 }
 
+/* Device tree binding of Linux: misc/pvpanic-mmio. */
+static void add_pvpanic(struct tree *t)
+{
+	begin_at(t, "pvpanic", PVPANIC_BASE);
+	string(t, "compatible", "qemu,pvpanic-mmio");
+	reg(t, PVPANIC_BASE, PVPANIC_BYTES);
+	end(t);
+}
+
 static void add_virtio(struct tree *t, unsigned int nr)
 {
 	for (unsigned int i = 0; i < nr; i++) {
@@ -206,6 +215,7 @@ int fdt_write(const struct guest_mem *gm, const struct handover *h, uint32_t *by
 	add_interrupt_controllers(&t);
 	add_serial(&t);
 	add_power(&t);
+	add_pvpanic(&t);
 	add_virtio(&t, h->spec->nr_virtio);
 	end(&t);
 	if (!t.error)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fdt.h - describes the same platform by a flattened device tree (Devicetree Specification):
- * memory, chosen, cpus, interrupt controllers, serial port, power registers, virtio-mmio devices.
+ * memory, chosen, cpus, interrupt controllers, serial port, power registers, pvpanic,
+ * virtio-mmio devices.
  */
 #ifndef EBB_LOADER_FDT_H
 #define EBB_LOADER_FDT_H

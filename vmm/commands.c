@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/base/given.h"
+#include "vmm/base/log.h"
 #include "vmm/commands_balloon.h"
 #include "vmm/commands_dump.h"
 #include "vmm/commands_guard.h"
@@ -214,7 +215,8 @@ static const struct qmp_command command_rows[] = {
 	  "reboot?:reset|shutdown shutdown?:poweroff|pause panic?:pause|shutdown|exit-failure "
 	  "watchdog?:reset|shutdown|poweroff|pause|debug|none|inject-nmi", NULL,
 	  "What follows when the guest reboots (shutdown: exit code 32), powers off, or crashes "
-	  "(shutdown, exit-failure: exit code 33). There is no watchdog device.", set_action },
+	  "or panics (shutdown, exit-failure: exit code 33 or 34). There is no watchdog device.",
+	  set_action },
 	{ "query-name", NULL, "{name:s}", "Name of the VM.", query_name },
 	{ "query-uuid", NULL, "{UUID:s}", "UUID of the VM, see --uuid; zeros when it has none.",
 	  query_uuid },
@@ -291,7 +293,8 @@ static const struct qmp_event_type event_rows[] = {
 	{ "POWERDOWN", NULL },
 	{ "STOP", NULL },
 	{ "RESUME", NULL },
-	{ "GUEST_PANICKED", "action:pause|poweroff" },
+	{ "GUEST_PANICKED", "action:pause|poweroff|run" },
+	{ "GUEST_CRASHLOADED", "action:pause|poweroff|run" },
 	{ "MEMORY_DEVICE_SIZE_CHANGE", "id:s size:u qom-path:s" },
 	{ "BALLOON_CHANGE", "actual:u" },
 	{ "DUMP_COMPLETED", "result:{" DUMP_MEMBERS "} error?:s" },
@@ -371,6 +374,15 @@ void commands_panicked(struct machine *m, const char *action)
 
 	add_str(data, "action", action);
 	qmp_event(m->qmp, "GUEST_PANICKED", data);
+}
+
+void commands_crash_kernel(struct machine *m)
+{
+	struct json_object *data = json_object_new_object();
+
+	log_guest("the guest has panicked and starts its crash kernel");
+	add_str(data, "action", "run");
+	qmp_event_limited(m->qmp, "GUEST_CRASHLOADED", "", data);
 }
 
 void commands_job_changed(void *ctx, struct vmem *vmem)

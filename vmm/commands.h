@@ -17,8 +17,10 @@ int must_check commands_listen(struct machine *m);
 
 /* SHUTDOWN or RESET: who asked, and why (QMP's ShutdownCause). */
 void commands_event_cause(struct machine *m, const char *name, bool guest, const char *reason);
-/* The guest has crashed; ACTION as in QMP's GuestPanicAction. */
+/* The guest has crashed or panicked; ACTION as in QMP's GuestPanicAction. */
 void commands_panicked(struct machine *m, const char *action);
+/* The guest has panicked and goes on with a crash kernel of its own: at most one event a second. */
+void commands_crash_kernel(struct machine *m);
 /* Callbacks of the virtio-mem devices; CTX is the machine. */
 void commands_size_changed(void *ctx, struct vmem *vmem);
 void commands_job_changed(void *ctx, struct vmem *vmem);

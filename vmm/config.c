@@ -310,6 +310,23 @@ static int set_no_reboot(void *target, const char *value)
 	return 0;
 }
 
+static int set_panic(void *target, const char *value)
+{
+	if (strcmp(value, "shutdown") != 0 && strcmp(value, "pause") != 0)
+		return fail_usage("--panic: '%s' is neither shutdown nor pause", value);
+	((struct config *)target)->panic_pauses = !strcmp(value, "pause");
+	return 0;
+}
+
+static int set_timeout(void *target, const char *value)
+{
+	uint64_t *ns = &((struct config *)target)->timeout_ns;
+
+	if (options_seconds(value, ns) || !*ns)
+		return fail_usage("--timeout: '%s' is not a number of seconds above 0", value);
+	return 0;
+}
+
 static int set_debug_exit(void *target, const char *value)
 {
 	(void)value;
@@ -393,6 +410,12 @@ const struct option_row config_options[] = {
 	  set_background },
 	{ "paused", 0, NULL, "do not start the vCPUs until `cont`", set_paused },
 	{ "no-reboot", 0, NULL, "end with exit code 32 when the guest reboots", set_no_reboot },
+	{ "panic", 0, "shutdown|pause",
+	  "when the guest crashes, or panics and says so (pvpanic): end, with exit code 33\n"
+	  "or 34 (default), or keep it for a look", set_panic },
+	{ "timeout", 0, "S",
+	  "seconds after which the VM ends with exit code 124, whatever it does; paused\n"
+	  "ones count", set_timeout },
 	{ "debug-exit", 0, NULL, "a write to port 0xf4 ends the VM with that exit code",
 	  set_debug_exit },
 	{ "loglevel", 0, "error|warning|info|debug", "what is logged (default warning)",

@@ -42,7 +42,8 @@ struct config {
 	unsigned int nr_cpus;
 	unsigned int nr_elastic;
 	struct config_elastic elastic[CONFIG_MAX_ELASTIC];
-	bool no_reboot, debug_exit, paused;
+	bool no_reboot, panic_pauses, debug_exit, paused;
+	uint64_t timeout_ns; /* 0: none */
 	bool print;	 /* the configuration, and start nothing */
 	bool background; /* standard files are not the console's */
 	bool guard_off;

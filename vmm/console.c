@@ -232,6 +232,12 @@ int console_new(struct console **out, struct loop *loop, struct serial *serial,
 	return 0;
 }
 
+const char *console_excerpt(const struct console *c, char text[CONSOLE_EXCERPT_BYTES])
+{
+	console_port_excerpt(c->port, text, CONSOLE_EXCERPT_BYTES, CONSOLE_EXCERPT_LINES);
+	return text;
+}
+
 void console_free(struct console *c)
 {
 	if (!c)

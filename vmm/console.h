@@ -40,6 +40,13 @@ int must_check console_new(struct console **out, struct loop *loop, struct seria
 			   const struct console_cfg *cfg);
 /* Writes out what is buffered, as far as that goes without waiting long, and frees. */
 void console_free(struct console *console);
+/*
+ * The last lines of output, for a log, enough for a panic of Linux with its stack: printable, two
+ * blanks before each, no newline at the end. TEXT as the result.
+ */
+#define CONSOLE_EXCERPT_LINES 60
+#define CONSOLE_EXCERPT_BYTES 3400
+const char *console_excerpt(const struct console *console, char text[CONSOLE_EXCERPT_BYTES]);
 /* Valid until the console is freed. */
 struct console_info console_info(const struct console *console);
 

@@ -5,11 +5,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "vmm/base/event.h"
 #include "vmm/base/log.h"
+#include "vmm/base/utf8.h"
 #include "vmm/escape.h"
 
 #define LAST_FLUSH_MS 500
@@ -124,6 +126,50 @@ static void put(void *ctx, uint8_t byte)
 }
 
 static bool can_put(void *ctx) { return has_room(ctx); }
+
+static uint8_t byte_at(const struct console_port *p, uint64_t i)
+{
+	return p->tail[i % CONSOLE_TAIL_BYTES];
+}
+
+/* How far back to go for LINES lines of at most BYTES, blanks included, that end at END. */
+static uint64_t excerpt_start(const struct console_port *p, uint64_t end, size_t bytes,
+			      unsigned int lines)
+{
+	uint64_t oldest = p->nr_put - min_u64(p->nr_put, CONSOLE_TAIL_BYTES), at = end;
+
+	for (bytes -= 3; at > oldest && bytes; at--, bytes--) {
+		if (byte_at(p, at - 1) != '\n')
+			continue;
+		if (!--lines || bytes < 3)
+			break;
+		bytes -= 2;
+	}
+	return at;
+}
+
+void console_port_excerpt(const struct console_port *p, char *text, size_t bytes,
+			  unsigned int lines)
+{
+	uint64_t end = p->nr_put;
+	size_t used = 0;
+
+	while (end && end + CONSOLE_TAIL_BYTES > p->nr_put && strchr("\r\n", byte_at(p, end - 1)))
+		end--;
+	for (uint64_t at = excerpt_start(p, end, bytes, lines); at < end; at++) {
+		uint8_t c = byte_at(p, at);
+
+		if (c == '\r')
+			continue;
+		if (!used || text[used - 1] == '\n')
+			text[used++] = ' ', text[used++] = ' ';
+		text[used++] = c == '\n' || c == '\t' || (c >= ' ' && c != 0x7f) ? (char)c : '?';
+	}
+	text[used] = 0;
+	utf8_clean(text);
+	if (!used)
+		snprintf(text, bytes, "  (nothing)");
+}
 
 /* --- input ----------------------------------------------------------------------------------- */
 

@@ -41,6 +41,13 @@ int must_check console_port_new(struct console_port **out, struct loop *loop,
 /* Writes out what the peer has not got, as far as that goes without waiting long, and frees. */
 void console_port_free(struct console_port *port);
 
+/*
+ * The last LINES lines of output at most, as far as they fit into TEXT of BYTES: each with two
+ * blanks before it, no newline at the end, '?' for what is not printable. "  (nothing)" for none.
+ */
+void console_port_excerpt(const struct console_port *port, char *text, size_t bytes,
+			  unsigned int lines);
+
 /* None may be attached. */
 void console_port_attach(struct console_port *port, const struct console_peer *peer);
 /* Without gone(). No effect when none is attached. */

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/event.h"
 #include "vmm/base/log.h"
 #include "vmm/commands.h"
@@ -21,6 +23,17 @@ static void request(struct machine *m, enum machine_request what)
 
 void lifecycle_guest_power_off(void *ctx) { request(ctx, REQUEST_POWER_OFF); }
 void lifecycle_guest_reset(void *ctx) { request(ctx, REQUEST_RESET); }
+
+void lifecycle_guest_panicked(void *ctx) { request(ctx, REQUEST_PANIC); }
+
+/* Told to whom it may interest; it must not stand in the way of a request. */
+void lifecycle_crash_kernel(void *ctx)
+{
+	struct machine *m = ctx;
+
+	m->crash_kernel = true;
+	event_raise(&m->request_fd);
+}
 
 void lifecycle_debug_exit(void *ctx, uint8_t code)
 {
@@ -83,20 +96,52 @@ static void guest_ended(struct machine *m, int code, const char *reason)
 	hold(m, MACHINE_SHUTDOWN);
 }
 
-static void crashed(struct machine *m)
+/* It can't go on: what follows by the action that is set, in STATE or with exit code CODE. */
+static void gave_up(struct machine *m, enum machine_state state, int code)
 {
 	bool pauses = m->actions.crash_pauses;
 
-	log_error("the guest crashed: %s", m->crash_text);
-	if (m->guest_crashed)
+	if (state == MACHINE_PANICKED)
 		commands_panicked(m, pauses ? "pause" : "poweroff");
 	if (pauses) {
-		log_warn("the VM is paused (set-action); system_reset or quit is left");
-		hold(m, m->guest_crashed ? MACHINE_PANICKED : MACHINE_INTERNAL_ERROR);
+		log_warn("the VM is paused (--panic, set-action); system_reset or quit is left");
+		hold(m, state);
 		return;
 	}
-	m->state = m->guest_crashed ? MACHINE_PANICKED : MACHINE_INTERNAL_ERROR;
-	machine_end(m, EXIT_CRASH, true, "guest-panic");
+	m->state = state;
+	machine_end(m, code, true, "guest-panic");
+}
+
+static void crashed(struct machine *m)
+{
+	log_error("the guest crashed: %s", m->crash_text);
+	gave_up(m, m->guest_crashed ? MACHINE_PANICKED : MACHINE_INTERNAL_ERROR, EXIT_CRASH);
+}
+
+/* An error, with what the console showed last. */
+static void log_with_console(struct machine *m, const char *what)
+{
+	char tail[CONSOLE_EXCERPT_BYTES];
+
+	log_error("%s; the console's last lines:\n%s", what, console_excerpt(m->console, tail));
+}
+
+static void panicked(struct machine *m)
+{
+	log_with_console(m, "the guest has panicked");
+	gave_up(m, MACHINE_PANICKED, EXIT_PANIC);
+}
+
+static void on_timeout(void *ctx)
+{
+	struct machine *m = ctx;
+	char text[64];
+
+	snprintf(text, sizeof(text), "the VM's time (--timeout=%.9g s) is over",
+		 (double)m->cfg->timeout_ns / (double)NS_PER_S);
+	log_with_console(m, text);
+	dump_abort(m, "the VM's time is over");
+	machine_end(m, EXIT_TIMEOUT, false, "host-signal");
 }
 
 static void on_request(void *ctx, uint32_t events)
@@ -107,6 +152,9 @@ static void on_request(void *ctx, uint32_t events)
 	(void)events;
 	if (!event_taken(m->request_fd))
 		return;
+	if (m->crash_kernel)
+		commands_crash_kernel(m);
+	m->crash_kernel = false;
 	m->request = REQUEST_NONE;
 	switch (what) {
 	case REQUEST_POWER_OFF:
@@ -123,6 +171,9 @@ static void on_request(void *ctx, uint32_t events)
 		break;
 	case REQUEST_CRASH:
 		crashed(m);
+		break;
+	case REQUEST_PANIC:
+		panicked(m);
 		break;
 	case REQUEST_NONE:
 		break;
@@ -166,8 +217,12 @@ int machine_run(struct machine *m)
 {
 	int r;
 
+	m->timeout = (struct loop_timer){ .fn = on_timeout, .ctx = m };
+	if (m->cfg->timeout_ns)
+		loop_timer_set(m->loop, &m->timeout, clock_ns() + m->cfg->timeout_ns);
 	service_ready(m);
 	r = loop_run(m->loop);
+	loop_timer_cancel(m->loop, &m->timeout);
 	return r ? EXIT_CRASH : m->exit_code;
 }
 
@@ -208,7 +263,7 @@ const char *machine_forbids(const struct machine *m)
 	case MACHINE_SHUTDOWN:
 		return "the guest has powered off; system_reset boots it again";
 	case MACHINE_PANICKED:
-		return "the guest has crashed; system_reset boots it again";
+		return "the guest has crashed or panicked; system_reset boots it again";
 	case MACHINE_INTERNAL_ERROR:
 		return "KVM can't carry on with it; system_reset boots it again";
 	default:

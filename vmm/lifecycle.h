@@ -15,6 +15,8 @@ int must_check lifecycle_open(struct machine *m);
 void lifecycle_guest_power_off(void *ctx);
 void lifecycle_guest_reset(void *ctx);
 void lifecycle_debug_exit(void *ctx, uint8_t code);
+void lifecycle_guest_panicked(void *ctx);
+void lifecycle_crash_kernel(void *ctx);
 /* On a vCPU thread, without the device lock. */
 void lifecycle_vcpu_ended(void *ctx, enum vcpu_end end, const char *text);
 /* In the loop. */

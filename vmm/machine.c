@@ -213,10 +213,13 @@ static int add_platform(struct machine *m)
 				   .power_off = lifecycle_guest_power_off,
 				   .reset = lifecycle_guest_reset,
 				   .ctx = m };
+	m->pvpanic = (struct pvpanic){ lifecycle_guest_panicked, lifecycle_crash_kernel, m };
 	m->debug_exit = (struct debug_exit){ lifecycle_debug_exit, m };
 	m->serial.irq = (struct irq_line){ loop_event_raise, &m->serial_irq };
 	serial_reset(&m->serial);
 	r = bus_add(&m->mmio, POWER_BASE, POWER_BYTES, power_access, &m->power);
+	if (!r)
+		r = bus_add(&m->mmio, PVPANIC_BASE, PVPANIC_BYTES, pvpanic_access, &m->pvpanic);
 	if (!r)
 		r = bus_add(&m->pio, SERIAL_PORT, SERIAL_PORTS, serial_access, &m->serial);
 	if (!r)
@@ -361,6 +364,7 @@ static void init(struct machine *m, const struct config *cfg)
 {
 	m->cfg = cfg;
 	m->actions.reboot_ends = cfg->no_reboot;
+	m->actions.crash_pauses = cfg->panic_pauses;
 	m->guarding.news_fd = -1;
 	m->serial_irq.fd = m->power_irq.fd = m->signal_fd = m->request_fd = -1;
 	for (unsigned int i = 0; i < PLATFORM_MAX_VIRTIO; i++) {
@@ -461,6 +465,7 @@ int machine_reboot(struct machine *m)
 
 	unboot(m);
 	m->request = REQUEST_NONE;
+	m->crash_kernel = false;
 	for (unsigned int i = 0; i < m->nr_slots; i++)
 		virtio_mmio_reset(&m->slots[i].mmio);
 	for (unsigned int i = 0; i < m->nr_elastic; i++)

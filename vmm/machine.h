@@ -10,6 +10,7 @@
 
 #include "devices/legacy_ports.h"
 #include "devices/power.h"
+#include "devices/pvpanic.h"
 #include "devices/serial.h"
 #include "devices/virtio_mem.h"
 #include "devices/virtio_rng.h"
@@ -34,15 +35,17 @@
 #define EXIT_POWER_OFF 0
 #define EXIT_NO_REBOOT 32
 #define EXIT_CRASH 33
+#define EXIT_PANIC 34
 #define EXIT_BAD_ARGUMENTS 35
 #define EXIT_VIOLATION 37
+#define EXIT_TIMEOUT 124 /* as timeout(1) has it */
 
 enum machine_state {
 	MACHINE_PRELAUNCH, /* built, never ran */
 	MACHINE_RUNNING,
 	MACHINE_PAUSED,
 	MACHINE_SHUTDOWN, /* the guest has powered off, or the process is on its way out */
-	MACHINE_PANICKED, /* the guest has crashed */
+	MACHINE_PANICKED, /* the guest has crashed, or says that it has panicked */
 	MACHINE_INTERNAL_ERROR, /* the host or KVM could not go on */
 };
 /* Their names, as an enum of qmp_args.h. */
@@ -55,13 +58,14 @@ enum machine_request {
 	REQUEST_RESET,
 	REQUEST_DEBUG_EXIT,
 	REQUEST_CRASH,
+	REQUEST_PANIC,
 };
 
 /* What follows when the guest does something; false is the default. */
 struct machine_actions {
 	bool reboot_ends;      /* as with --no-reboot; else it boots again */
 	bool power_off_pauses; /* kept for a look or a reset; else the process ends */
-	bool crash_pauses;     /* the same */
+	bool crash_pauses;     /* the same; also a panic */
 };
 
 /* One virtio-mmio device with its eventfds. */
@@ -102,6 +106,7 @@ struct machine {
 	struct console *console;
 	struct power power;
 	struct loop_event power_irq;
+	struct pvpanic pvpanic;
 	struct debug_exit debug_exit;
 	unsigned int nr_slots;
 	struct machine_slot slots[PLATFORM_MAX_VIRTIO];
@@ -123,9 +128,11 @@ struct machine {
 	/* Written by vCPU threads under the device lock, then request_fd wakes the loop. */
 	enum machine_request request;
 	uint8_t debug_exit_code;
+	bool crash_kernel;	/* the guest has panicked and starts another kernel, in itself */
 	const char *crash_text; /* lives as long as `vcpus` */
 	bool guest_crashed;	/* not the host or KVM */
 	int request_fd;
+	struct loop_timer timeout;
 };
 
 /* Builds everything, boots and starts, unless that was asked not to be; nothing is left behind on error (-errno, logged). */

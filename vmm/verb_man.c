@@ -15,8 +15,11 @@ static const struct {
 	{ "32", "the guest asked for a reboot, with --no-reboot" },
 	{ "33", "the guest crashed (triple fault, or an instruction that KVM can't carry out), or "
 		"the host failed it; registers are in the log" },
+	{ "34", "the guest's kernel panicked and said so (pvpanic); the console's last lines are "
+		"in the log" },
 	{ "35", "the VM could not start: bad options, or the host lacks something (ebb doctor)" },
 	{ "37", "the guest used memory that it gave back, with --violation=kill" },
+	{ "124", "the time of --timeout was over; the console's last lines are in the log" },
 	{ "128+n", "signal n came a second time, or while the guest could not answer the first" },
 	{ "other", "with --debug-exit: what the guest wrote to port 0xf4" },
 };

@@ -123,6 +123,6 @@ const struct verb verb_run = {
 	"\n"
 	"Ctrl-a x ends the VM, Ctrl-a Ctrl-a sends one Ctrl-a. SIGTERM presses the power button, a\n"
 	"second one stops the VM. Exit code: 0 power-off, 32 reboot with --no-reboot, 33 crash,\n"
-	"35 could not start, 128+n ended by signal n.",
+	"34 guest panic, 35 could not start, 124 --timeout, 128+n ended by signal n.",
 	config_options, run
 };

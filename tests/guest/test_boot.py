@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
@@ -128,6 +129,59 @@ def a_crash_says_on_the_control_socket_that_it_is_one():
         event = vm.qmp.event("SHUTDOWN")
         assert event["data"] == {"guest": True, "reason": "guest-panic"}, event
         assert vm.wait() == 33
+
+
+@test
+def a_panic_ends_with_34_and_shows_what_the_console_said():
+    with run("panic", "--paused", params="lines=100") as vm:
+        vm.qmp.command("cont")
+        assert vm.qmp.event("GUEST_PANICKED")["data"] == {"action": "poweroff"}
+        event = vm.qmp.event("SHUTDOWN")
+        assert event["data"] == {"guest": True, "reason": "guest-panic"}, event
+        assert vm.wait() == 34
+        text = vm.errors.decode()
+        assert "the guest has panicked" in text, text
+        assert text.endswith("\n  line 99 of 100\n  line 100 of 100\n"), text
+        assert len(text.splitlines()) == 61, text
+
+
+@test
+def a_panic_can_be_kept_for_a_look():
+    with run("panic", "--panic=pause", "--paused") as vm:
+        vm.qmp.command("cont")
+        assert vm.qmp.event("GUEST_PANICKED")["data"] == {"action": "pause"}
+        vm.qmp.event("STOP")
+        assert vm.qmp.command("query-status") == {
+            "running": False, "singlestep": False, "status": "guest-panicked"}
+        assert "panicked" in vm.qmp.raw("cont")["error"]["desc"]
+        vm.qmp.command("set-action", panic="shutdown")
+        vm.qmp.command("system_reset")
+        vm.qmp.command("cont")
+        assert vm.wait() == 34
+
+
+@test
+def a_guest_with_a_crash_kernel_goes_on():
+    with run("panic", "--paused", params="how=kexec") as vm:
+        vm.qmp.command("cont")
+        assert vm.qmp.event("GUEST_CRASHLOADED")["data"] == {"action": "run"}
+        vm.expect("^still here")
+        passes(vm)
+
+
+@test
+def a_vm_whose_time_is_over_ends_with_124():
+    for pauses in (False, True):
+        start = time.monotonic()
+        with run("panic", "--timeout=0.7", params="how=hang") as vm:
+            vm.expect("^line 3 of 3")
+            if pauses:
+                vm.qmp.command("stop")
+            assert vm.qmp.event("SHUTDOWN")["data"] == {"guest": False, "reason": "host-signal"}
+            assert vm.wait() == 124
+            assert time.monotonic() - start >= 0.7
+            assert re.search(r"--timeout=0\.7 s.*\n(  .*\n)*  line 3 of 3\n$", vm.errors.decode()), \
+                vm.errors
 
 
 @test

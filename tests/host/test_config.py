@@ -22,7 +22,7 @@ EVERY = {
     "name": ("vm", None), "uuid": ("01234567-89ab-cdef-0123-456789abcdef", None),
     "qmp": ("/tmp/q", None), "console": ("pty", None),
     "background": (None, True), "paused": (None, True),
-    "no-reboot": (None, True), "debug-exit": (None, True), "loglevel": ("info", None),
+    "no-reboot": (None, True), "panic": ("pause", None), "timeout": ("2.5", 2.5), "debug-exit": (None, True), "loglevel": ("info", None),
     "log-file": ("/tmp/l", None), "log-format": ("text", None), "pid-file": ("/tmp/p", None),
     "kvm": ("/dev/kvm", None), "userfaultfd": ("fd:7", None),
 }

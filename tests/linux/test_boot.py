@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from linux import BZIMAGE, LinuxVm, huge_pages  # pylint: disable=wrong-import-position
@@ -61,6 +62,53 @@ def reboot_asks_once_and_the_second_kernel_comes_up():
         event = vm.qmp.event("RESET")
         assert event["data"] == {"guest": True, "reason": "guest-reset"}, event
         assert vm.qmp.command("__org.ebb_stat")["boots"] == 2
+        vm.send("poweroff -f\n")
+        assert vm.wait(60) == 0, vm.tail()
+
+
+@test
+def random_numbers_come_from_the_host_and_a_panic_ends_with_34():
+    with LinuxVm("-m", "512M", "--rng=64K") as vm:
+        vm.ready()
+        assert vm.sh("cat /sys/class/misc/hw_random/rng_current") == "virtio_rng.0"
+        sums = {vm.sh("dd if=/dev/hwrng bs=4096 count=1 2>/dev/null | md5sum") for _ in range(3)}
+        assert len(sums) == 3, sums
+        start = time.monotonic()
+        vm.sh("dd if=/dev/hwrng of=/tmp/random bs=4096 count=48", 120)
+        took = time.monotonic() - start
+        # 64 KiB at once at most, the rest at the rate.
+        assert took >= 1.9, took
+        # So many random bytes are not to be compressed.
+        assert int(vm.sh("gzip -c /tmp/random | wc -c")) > 192 << 10
+        vm.qmp.command("query-status")
+        vm.send("echo c > /proc/sysrq-trigger\n")
+        assert vm.qmp.event("GUEST_PANICKED")["data"] == {"action": "poweroff"}
+        assert vm.wait(60) == 34, vm.tail()
+        assert b"Kernel panic - not syncing: sysrq triggered crash" in vm.errors, vm.tail()
+
+
+@test
+def clocks_are_right_after_a_pause_and_nobody_is_taken_for_stuck():
+    # Lock-ups are reported after 2 s, stalls of RCU after 3.
+    with LinuxVm("-m", "512M", params="watchdog_thresh=1 rcupdate.rcu_cpu_stall_timeout=3") as vm:
+        vm.ready()
+
+        def behind():
+            """The guest's time of day and its time since boot, how far behind the host's."""
+            day, boot = time.time(), time.monotonic()
+            words = vm.sh("adjtimex | grep time.tv_; cat /proc/uptime").split()
+            return day - float(f"{words[1]}.{int(words[3]):06}"), boot - float(words[4])
+        before = behind()
+        vm.qmp.command("stop")
+        time.sleep(6)
+        vm.qmp.command("cont")
+        after = behind()
+        print(f"# the guest's clocks were {before} s behind, then {after}")
+        assert abs(after[0]) < 3, after
+        assert all(abs(a - b) < 1.5 for a, b in zip(after, before)), (before, after)
+        vm.sh("sleep 3")  # the watchdog has looked
+        bad = vm.sh("dmesg | grep -E 'soft lockup|self-detected stall|Call Trace'", check=False)
+        assert not bad, bad
         vm.send("poweroff -f\n")
         assert vm.wait(60) == 0, vm.tail()
 

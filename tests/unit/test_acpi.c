@@ -343,6 +343,9 @@ Test(acpi, iasl_reads_the_dsdt_of_16_devices, .timeout = 30)
 	contains(text, "Local0 = EVNT");
 	contains(text, "If ((Local0 & One))");
 	contains(text, "Notify (\\_SB.PWRB, 0x80) // Status Change");
+	contains(text, "Name (_HID, \"QEMU0001\")");
+	contains(text, "Memory32Fixed (ReadWrite,\n                    0xD0011000,         // Address "
+		       "Base\n                    0x00000002,");
 	contains(text, "EisaId (\"PNP0501\")");
 	contains(text, "IO (Decode16,\n                    0x03F8,");
 	for (unsigned int i = 0; i < 16; i++) {

@@ -254,3 +254,61 @@ Test(console_port, half_closed_peer_still_reads)
 	cr_expect_eq(nr_gone, 1);
 	close_ours();
 }
+
+/* --- excerpts ---------------------------------------------------------------------------------- */
+
+static void say(const char *text)
+{
+	for (; *text; text++)
+		serial.transmit(serial.ctx, (uint8_t)*text);
+}
+
+static void excerpt_is(size_t bytes, unsigned int lines, const char *expected)
+{
+	char text[256];
+
+	memset(text, 'x', sizeof(text));
+	console_port_excerpt(port, text, bytes, lines);
+	cr_assert_str_eq(text, expected);
+	for (size_t i = bytes; i < sizeof(text); i++)
+		cr_assert_eq(text[i], 'x', "byte %zu of %zu", i, bytes);
+}
+
+Test(console_port, an_excerpt_is_the_last_lines_for_a_log)
+{
+	excerpt_is(64, 5, "  (nothing)");
+	say("one\r\ntwo\r\n");
+	excerpt_is(64, 5, "  one\n  two");
+	excerpt_is(64, 1, "  two");
+	say("\r\n\r\n");
+	excerpt_is(64, 5, "  one\n  two");
+	say("\r\nfour, without an end");
+	excerpt_is(64, 1, "  four, without an end");
+	excerpt_is(64, 2, "  \n  four, without an end");
+}
+
+Test(console_port, an_excerpt_shows_nothing_that_a_terminal_would_obey)
+{
+	say("\033[31mred\033[0m \a\x7f\ttab gr\xc3\xbcn \xff\xc3\r\n");
+	excerpt_is(64, 5, "  ?[31mred?[0m ??\ttab gr\xc3\xbcn ??");
+}
+
+Test(console_port, an_excerpt_is_as_long_as_there_is_room)
+{
+	say("0123456789\n0123456789\n0123456789\n");
+	excerpt_is(39, 9, "  0123456789\n  0123456789\n  0123456789");
+	excerpt_is(38, 9, "  123456789\n  0123456789\n  0123456789");
+	excerpt_is(30, 9, "  9\n  0123456789\n  0123456789");
+	excerpt_is(8, 9, "  56789");
+	excerpt_is(4, 9, "  9");
+}
+
+Test(console_port, an_excerpt_of_a_tail_that_went_round)
+{
+	for (unsigned int i = 0; i < CONSOLE_TAIL_BYTES / 8 + 5; i++)
+		say("1234567\n");
+	excerpt_is(40, 3, "  1234567\n  1234567\n  1234567");
+	for (unsigned int i = 0; i < CONSOLE_TAIL_BYTES; i++)
+		say("\r");
+	excerpt_is(40, 3, "  (nothing)");
+}

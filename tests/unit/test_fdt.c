@@ -116,6 +116,13 @@ Test(fdt, serial_port_is_a_16550_on_the_isa_bus)
 	CELLS(path, "interrupts", 4, 0);
 }
 
+Test(fdt, pvpanic_is_the_one_of_the_binding)
+{
+	write_tree(0, 0);
+	string_is("/pvpanic@d0011000", "compatible", "qemu,pvpanic-mmio");
+	CELLS("/pvpanic@d0011000", "reg", 0, 0xd0011000, 0, 2);
+}
+
 Test(fdt, power_registers_have_page_and_interrupt)
 {
 	write_tree(0, 0);

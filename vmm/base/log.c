@@ -13,8 +13,8 @@
 #include "vmm/base/names.h"
 #include "vmm/base/utf8.h"
 
-#define LINE_BYTES 4096 /* the registers of a vCPU are the longest message */
-#define LINES_MAX 32	/* in one message; carriage returns for the rest may be missing */
+#define LINE_BYTES 4096 /* the end of a console's output is the longest message */
+#define LINES_MAX 64	/* in one message; carriage returns for the rest may be missing */
 
 static const char *const level_name[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"

@@ -45,6 +45,10 @@ static inline uint32_t platform_virtio_gsi(unsigned int i) { return PLATFORM_VIR
 #define POWER_SLEEP_S5 (POWER_SLP_TYP_S5 << 2 | 1 << 5) /* SLP_TYP, SLP_EN */
 #define POWER_RESET_VALUE 0x42
 
+/* Where a guest tells of its panic (devices/pvpanic.h). */
+#define PVPANIC_BASE (POWER_BASE + POWER_BYTES)
+#define PVPANIC_BYTES UINT64_C(2)
+
 /* 16550, I/O ports. */
 #define SERIAL_PORT 0x3f8
 #define SERIAL_PORT_BYTES 8
