@@ -104,8 +104,8 @@ def clocks_are_right_after_a_pause_and_nobody_is_taken_for_stuck():
         vm.qmp.command("cont")
         after = behind()
         print(f"# the guest's clocks were {before} s behind, then {after}")
-        assert abs(after[0]) < 3, after
-        assert all(abs(a - b) < 1.5 for a, b in zip(after, before)), (before, after)
+        # One that had stopped would be 6 s further behind.
+        assert all(abs(a - b) < 3 for a, b in zip(after, before)), (before, after)
         vm.sh("sleep 3")  # the watchdog has looked
         bad = vm.sh("dmesg | grep -E 'soft lockup|self-detected stall|Call Trace'", check=False)
         assert not bad, bad
