@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * wild.c - every CPU makes accesses=N accesses of random width, address and value to ports and
- * device registers at once, from seed=N. Left out: what lawfully ends the guest (power and exit
- * registers) and the interrupt controllers, which the host kernel serves.
+ * device registers at once, from seed=N. Left out: what lawfully ends the guest (power, exit
+ * and panic registers) and the interrupt controllers, which the host kernel serves.
  */
 #include "guests/cpu.h"
 #include "guests/devtree.h"
@@ -10,7 +10,7 @@
 #include "vmm/base/platform.h"
 
 #define EXIT_PORT 0xf4
-#define DEVICES_END (POWER_BASE + POWER_BYTES + 0x1000)
+#define DEVICES_END (PVPANIC_BASE + 0x1000)
 
 static unsigned int nr_done;
 static uint64_t nr_accesses, seed;
@@ -78,7 +78,8 @@ static void one(struct wild *w)
 		w->width = (unsigned int)(r >> 2 & 3);
 		w->at = PLATFORM_VIRTIO_BASE + next(w) % (r & 0x40 ? 0x240 : DEVICES_END -
 									    PLATFORM_VIRTIO_BASE);
-		if (!overlaps(w, POWER_BASE + POWER_SLEEP_CONTROL, 4))
+		if (!overlaps(w, POWER_BASE + POWER_SLEEP_CONTROL, 4) &&
+		    !overlaps(w, PVPANIC_BASE, PVPANIC_BYTES))
 			register_access(w);
 		return;
 	}
