@@ -25,7 +25,7 @@ int chain_add(struct chain *c, gpa_t at, uint32_t bytes, bool writable)
 	/* A used length of 32 bits has to be able to tell all of it. */
 	if (bytes > UINT32_MAX - c->readable - c->writable)
 		return -EPROTO;
-	c->segments[c->nr_segments++] = (struct chain_segment){ at, bytes };
+	c->segments[c->nr_segments++] = (struct gm_place){ at, bytes };
 	if (writable) {
 		c->writable += bytes;
 	} else {
@@ -39,7 +39,7 @@ int chain_add(struct chain *c, gpa_t at, uint32_t bytes, bool writable)
 static size_t next_piece(const struct chain *c, struct chain_cursor *cursor, size_t bytes,
 			 gpa_t *at)
 {
-	const struct chain_segment *s = &c->segments[cursor->segment];
+	const struct gm_place *s = &c->segments[cursor->segment];
 	uint32_t left = s->bytes - cursor->offset;
 	uint32_t piece = (uint32_t)min_u64(bytes, left);
 
@@ -117,6 +117,62 @@ bool chain_take_place(struct chain *c, gpa_t *at, uint32_t *bytes)
 	return true;
 }
 
+void chain_skip(struct chain *c, size_t bytes)
+{
+	c->writable -= (uint32_t)bytes;
+	while (bytes) {
+		gpa_t at;
+
+		bytes -= next_piece(c, &c->write, bytes, &at);
+	}
+}
+
+/* The places of the next BYTES at the cursor, which moves past them; how many. */
+static unsigned int take_places(const struct chain *c, struct chain_cursor *cursor, size_t bytes,
+				struct gm_place places[CHAIN_MAX_SEGMENTS])
+{
+	unsigned int nr = 0;
+
+	for (; bytes; nr++) {
+		places[nr].bytes = (uint32_t)next_piece(c, cursor, bytes, &places[nr].at);
+		bytes -= places[nr].bytes;
+	}
+	return nr;
+}
+
+int chain_write_from_file(struct chain *c, size_t bytes, int fd, uint64_t offset, int flags)
+{
+	struct gm_place places[CHAIN_MAX_SEGMENTS];
+	struct chain_cursor cursor = c->write;
+	int r;
+
+	if (bytes > c->writable)
+		return -EPROTO;
+	r = gm_preadv(c->gm, places, take_places(c, &cursor, bytes, places), fd, offset, flags);
+	if (r)
+		return r;
+	c->write = cursor;
+	c->written += (uint32_t)bytes;
+	c->writable -= (uint32_t)bytes;
+	return 0;
+}
+
+int chain_read_to_file(struct chain *c, size_t bytes, int fd, uint64_t offset, int flags)
+{
+	struct gm_place places[CHAIN_MAX_SEGMENTS];
+	struct chain_cursor cursor = c->read;
+	int r;
+
+	if (bytes > c->readable)
+		return -EPROTO;
+	r = gm_pwritev(c->gm, places, take_places(c, &cursor, bytes, places), fd, offset, flags);
+	if (r)
+		return r;
+	c->read = cursor;
+	c->readable -= (uint32_t)bytes;
+	return 0;
+}
+
 bool chain_writable_valid(const struct chain *c)
 {
 	return all_valid(c, c->write, c->writable);
@@ -138,6 +194,8 @@ int chain_pin(const struct chain *c)
 			return r;
 		}
 	}
+	for (unsigned int i = c->nr_readable; i < c->nr_segments; i++)
+		gm_will_write(c->gm, c->segments[i].at, c->segments[i].bytes);
 	return 0;
 }
 

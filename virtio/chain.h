@@ -11,7 +11,7 @@
 #include "vmm/base/types.h"
 #include "vmm/memory/guest_mem.h"
 
-#define CHAIN_MAX_SEGMENTS 256
+#define CHAIN_MAX_SEGMENTS GM_MAX_PLACES
 
 /* A place in a chain. */
 struct chain_cursor {
@@ -27,10 +27,7 @@ struct chain {
 	/* Readable segments first, then writable ones; none is empty. */
 	uint16_t nr_readable, nr_segments;
 	struct chain_cursor read, write;
-	struct chain_segment {
-		gpa_t at;
-		uint32_t bytes;
-	} segments[CHAIN_MAX_SEGMENTS];
+	struct gm_place segments[CHAIN_MAX_SEGMENTS];
 };
 
 /* An empty chain that began at descriptor HEAD; segments up to CHAIN_MAX_SEGMENTS are not set. */
@@ -59,9 +56,22 @@ int must_check chain_write(struct chain *c, const void *src, size_t bytes);
  * is for the caller to ask. False: the end.
  */
 bool chain_take_place(struct chain *c, gpa_t *at, uint32_t *bytes);
+/* Passes the next BYTES of the device's part, that many are left; they do not count as written. */
+void chain_skip(struct chain *c, size_t bytes);
+/*
+ * chain_write() of the next BYTES from FD at OFFSET, without a copy on the way (gm_preadv()). Any
+ * thread, while the chain is pinned. -EPROTO as above or -errno; the cursor then stays where it
+ * was, part of the memory may be filled.
+ */
+int must_check chain_write_from_file(struct chain *c, size_t bytes, int fd, uint64_t offset,
+				     int flags);
+/* chain_read() of the next BYTES into FD at OFFSET, likewise; part of the file may be written. */
+int must_check chain_read_to_file(struct chain *c, size_t bytes, int fd, uint64_t offset,
+				  int flags);
 /*
  * Pins all memory of the chain, for a device that answers later (gm_pin()); undone once, before the
- * chain is pushed or forgotten. -EFAULT: some of it does not exist, nothing is pinned.
+ * chain is pushed or forgotten. The device's part is noted as written. -EFAULT: some of it does not
+ * exist, nothing is pinned.
  */
 int must_check chain_pin(const struct chain *c);
 void chain_unpin(const struct chain *c);

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "vmm/memory/written.h"
 
@@ -50,13 +51,19 @@ static char *host_of(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
 	return (char *)r->ram->host + r->ram_offset + (at.v - r->base.v);
 }
 
+void gm_will_write(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
+{
+	if (gm->written)
+		written_note(gm->written, at, bytes);
+}
+
 /* The same for a range that will be written now. */
 static char *host_to_write(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
 {
 	char *host = host_of(gm, at, bytes);
 
-	if (host && gm->written)
-		written_note(gm->written, at, bytes);
+	if (host)
+		gm_will_write(gm, at, bytes);
 	return host;
 }
 
@@ -230,24 +237,65 @@ static void back_with_huge_pages(const struct gm_region *r, gpa_t at, uint64_t b
 		(void)ram_collapse(r->ram, start, end - start);
 }
 
+typedef ssize_t (*transfer_fn)(int fd, const struct iovec *iov, int nr, off_t offset, int flags);
+
+/* All of it, however many calls that takes. */
+static int transfer(transfer_fn fn, int fd, struct iovec *iov, unsigned int nr, uint64_t offset,
+		    int flags)
+{
+	while (nr) {
+		ssize_t n = fn(fd, iov, (int)nr, (off_t)offset, flags);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -ENODATA;
+		offset += (uint64_t)n;
+		for (; nr && (size_t)n >= iov->iov_len; iov++, nr--)
+			n -= (ssize_t)iov->iov_len;
+		if (nr) {
+			iov->iov_base = (char *)iov->iov_base + n;
+			iov->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int transfer_places(transfer_fn fn, const struct guest_mem *gm,
+			   const struct gm_place *places, unsigned int nr, int fd, uint64_t offset,
+			   int flags)
+{
+	struct iovec iov[GM_MAX_PLACES];
+
+	assert(nr <= GM_MAX_PLACES);
+	for (unsigned int i = 0; i < nr; i++) {
+		char *host = host_of(gm, places[i].at, places[i].bytes);
+
+		if (!host)
+			return -EFAULT;
+		iov[i] = (struct iovec){ host, places[i].bytes };
+	}
+	return transfer(fn, fd, iov, nr, offset, flags);
+}
+
+int gm_preadv(const struct guest_mem *gm, const struct gm_place *places, unsigned int nr, int fd,
+	      uint64_t offset, int flags)
+{
+	return transfer_places(preadv2, gm, places, nr, fd, offset, flags);
+}
+
+int gm_pwritev(const struct guest_mem *gm, const struct gm_place *places, unsigned int nr, int fd,
+	       uint64_t offset, int flags)
+{
+	return transfer_places(pwritev2, gm, places, nr, fd, offset, flags);
+}
+
 int gm_read_file(const struct guest_mem *gm, gpa_t at, int fd, uint64_t file_offset, uint64_t bytes)
 {
 	char *host = host_to_write(gm, at, bytes);
-	uint64_t done = 0;
 
 	if (!host)
 		return -EFAULT;
 	back_with_huge_pages(region_of(gm, at, bytes), at, bytes);
-	while (done < bytes) {
-		ssize_t n = pread(fd, host + done, bytes - done, (off_t)(file_offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			return -ENODATA;
-		done += (uint64_t)n;
-	}
-	return 0;
+	return transfer(preadv2, fd, &(struct iovec){ host, bytes }, bytes ? 1 : 0, file_offset, 0);
 }

@@ -79,6 +79,25 @@ bool gm_valid(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
  */
 int must_check gm_pin(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
 void gm_unpin(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
+/* Memory that is pinned will be written, by gm_preadv() in another thread: noted as written now. */
+void gm_will_write(const struct guest_mem *gm, gpa_t at, uint64_t bytes);
+
+/* A place in guest memory. */
+struct gm_place {
+	gpa_t at;
+	uint32_t bytes;
+};
+#define GM_MAX_PLACES 256
+/*
+ * Straight between FD at OFFSET and NR places, one after the other, without a copy on the way. Any
+ * thread, but all of it must be pinned. FLAGS as of preadv2(). 0; -EFAULT: some of it does not
+ * exist, or the host has no memory for it; -ENODATA: the file ends early; -errno. Part of it may be
+ * done on error.
+ */
+int must_check gm_preadv(const struct guest_mem *gm, const struct gm_place *places, unsigned int nr,
+			 int fd, uint64_t offset, int flags);
+int must_check gm_pwritev(const struct guest_mem *gm, const struct gm_place *places,
+			  unsigned int nr, int fd, uint64_t offset, int flags);
 
 /* Reads up to BYTES from FD at FILE_OFFSET into guest memory (loaders). 0, -EFAULT, -errno;
  * -ENODATA when the file ends early. Part of the range may be filled on error. */
