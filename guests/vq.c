@@ -142,18 +142,25 @@ static void wait_a_moment(const struct virtio *dev)
 	cpu_end_interrupt();
 }
 
-uint32_t vq_finish(struct vq *vq, uint16_t head)
+uint32_t vq_wait(struct vq *vq, uint16_t *head)
 {
 	uint64_t start = cpu_tsc();
 	uint32_t written;
-	uint16_t used;
 
-	while (!vq_poll(vq, &used, &written)) {
+	while (!vq_poll(vq, head, &written)) {
 		if (cpu_tsc() - start > CPU_PATIENCE_CYCLES)
 			FAIL("device %u does not answer, status 0x%x", vq->dev->device_id,
 			     virtio_status(vq->dev));
 		wait_a_moment(vq->dev);
 	}
+	return written;
+}
+
+uint32_t vq_finish(struct vq *vq, uint16_t head)
+{
+	uint16_t used;
+	uint32_t written = vq_wait(vq, &used);
+
 	CHECK_EQ(used, head);
 	return written;
 }

@@ -50,6 +50,8 @@ bool vq_poll(struct vq *vq, uint16_t *head, uint32_t *written);
  * under way. */
 uint32_t vq_run(struct vq *vq, const struct vq_buffer *buffers, unsigned int nr_out,
 		unsigned int nr_in);
+/* Waits for the next answer, whichever chain it is of. */
+uint32_t vq_wait(struct vq *vq, uint16_t *head);
 /* Waits for the answer to the chain at HEAD, of which the device was notified. */
 uint32_t vq_finish(struct vq *vq, uint16_t head);
 /* The same with one buffer each. */

@@ -48,8 +48,12 @@ static void add_written(void *ctx, gpa_t base, const uint64_t *bitmap, uint64_t 
 static int freeze(void *ctx)
 {
 	struct machine *m = ctx;
-	int r = vcpus_pause(m->vcpus) ? 0 : -EBUSY;
+	int r;
 
+	/* A disk's read under way might fill what is all zeros now. The vCPUs need not stand yet:
+	 * only this thread begins requests. */
+	disks_drain(m);
+	r = vcpus_pause(m->vcpus) ? 0 : -EBUSY;
 	if (r)
 		log_warn("reclaim: a vCPU waits in the kernel for memory and can't be stopped");
 	else if (m->vm.logging)

@@ -9,6 +9,7 @@
 #include "vmm/base/given.h"
 #include "vmm/base/log.h"
 #include "vmm/commands_balloon.h"
+#include "vmm/commands_block.h"
 #include "vmm/commands_dump.h"
 #include "vmm/commands_guard.h"
 #include "vmm/commands_hmp.h"
@@ -234,6 +235,12 @@ static const struct qmp_command command_rows[] = {
 	  "The virtio-mem devices and their sizes in bytes.", query_memory_devices },
 	{ "query-memory-size-summary", NULL, "{base-memory:u plugged-memory:u}",
 	  "Boot memory and plugged memory in bytes.", query_memory_size_summary },
+	{ "block_resize", "device?:s node-name?:s size:u(0..9223372036854775807)", NULL,
+	  "The disk has size bytes from now on, and the guest hears of it; a file that is smaller "
+	  "grows. Disks don't shrink.", block_resize },
+	{ "query-block", NULL, BLOCK_TYPE, "The disks.", query_block },
+	{ "query-blockstats", NULL, BLOCKSTATS_TYPE, "What the disks have done so far.",
+	  query_blockstats },
 	{ "qom-get", "path:s property:s", "any",
 	  "A property of a virtio-mem device or of the balloon.", qom_get },
 	{ "qom-set", "path:s property:s value:any", NULL,

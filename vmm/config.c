@@ -117,6 +117,47 @@ static int set_elastic(void *target, const char *value)
 	return r;
 }
 
+static int set_disk_key(struct config_disk *d, const char *word)
+{
+	if (!strcmp(word, "readonly")) {
+		d->read_only = true;
+		return 0;
+	}
+	if (strncmp(word, "serial=", 7) != 0)
+		return fail_usage("--disk: unknown word '%s'; there are readonly, serial=TEXT (a "
+				  "path can't have a comma)", word);
+	if (strlen(word + 7) > BLK_SERIAL_BYTES)
+		return fail_usage("--disk: serial '%s' has more than %d bytes", word + 7,
+				  BLK_SERIAL_BYTES);
+	snprintf(d->serial, sizeof(d->serial), "%s", word + 7);
+	return 0;
+}
+
+/* PATH[,readonly][,serial=TEXT] */
+static int set_disk(void *target, const char *value)
+{
+	struct config *cfg = target;
+	struct config_disk *d = &cfg->disks[cfg->nr_disks];
+	auto_free char *text = strdup(value);
+	char *save = NULL, *word;
+	int r = 0;
+
+	if (!text)
+		return fail(-ENOMEM, "--disk");
+	if (cfg->nr_disks == CONFIG_MAX_DISKS)
+		return fail_usage("--disk: at most %d disks", CONFIG_MAX_DISKS);
+	*d = (struct config_disk){ .read_only = false };
+	word = *text == ',' ? NULL : strtok_r(text, ",", &save);
+	if (!word || strlen(word) >= sizeof(d->path))
+		return fail_usage("--disk: '%s' does not begin with the path of a file", value);
+	snprintf(d->path, sizeof(d->path), "%s", word);
+	while (!r && (word = strtok_r(NULL, ",", &save)))
+		r = set_disk_key(d, word);
+	if (!r)
+		cfg->nr_disks++;
+	return r;
+}
+
 static int set_name(void *target, const char *value)
 {
 	struct config *cfg = target;
@@ -371,6 +412,11 @@ const struct option_row config_options[] = {
 	  "requested=SIZE  what the guest is asked to plug at start (default 0)\n"
 	  "id=ID           name of the device (default mem0, mem1, ...)",
 	  set_elastic },
+	{ "disk", 'd', "PATH[,KEY=VALUE]...",
+	  "a raw image or a block device (virtio-blk), vda and so on; may be repeated\n"
+	  "readonly        may be shared with other VMs that only read\n"
+	  "serial=TEXT     what the guest sees as its serial number",
+	  set_disk },
 	{ "cpus", 'c', "N", "virtual CPUs, 1 to 64 (default 1)", set_cpus },
 	{ "guard", 0, "on|off",
 	  "keep the guest out of elastic memory that it gave back (default on)", set_guard },

@@ -3,6 +3,9 @@
 #ifndef EBB_CONFIG_H
 #define EBB_CONFIG_H
 
+#include <limits.h>
+
+#include "devices/virtio_blk.h"
 #include "vmm/base/types.h"
 #include "vmm/console.h"
 #include "vmm/control/vm_path.h"
@@ -12,6 +15,7 @@
 #define BALLOON_ID "balloon0" /* of the one balloon; elastic devices have other names */
 #define CONFIG_MAX_ELASTIC 8
 #define CONFIG_MAX_CPUS 64
+#define CONFIG_MAX_DISKS 8
 #define CONFIG_UUID_CHARS 36
 
 /* One virtio-mem device. */
@@ -20,6 +24,13 @@ struct config_elastic {
 	uint64_t bytes; /* the most it can hold */
 	uint64_t block_bytes;
 	uint64_t requested_bytes; /* at start */
+};
+
+/* One disk: disk0, disk1, ... here, vda, vdb, ... for Linux. */
+struct config_disk {
+	char path[PATH_MAX];
+	bool read_only;
+	char serial[BLK_SERIAL_BYTES + 1];
 };
 
 /* What follows when a guest uses memory that it gave back. */
@@ -42,6 +53,8 @@ struct config {
 	unsigned int nr_cpus;
 	unsigned int nr_elastic;
 	struct config_elastic elastic[CONFIG_MAX_ELASTIC];
+	unsigned int nr_disks;
+	struct config_disk disks[CONFIG_MAX_DISKS];
 	bool no_reboot, panic_pauses, debug_exit, paused;
 	uint64_t timeout_ns; /* 0: none */
 	bool print;	 /* the configuration, and start nothing */

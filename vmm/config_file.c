@@ -177,7 +177,7 @@ static void leading_key(const struct option_row *row, char key[16])
 	key[n] = 0;
 }
 
-/* {"size": "1G", "block": "2M"} -> "1G,block=2M" */
+/* {"size": "1G", "block": "2M"} -> "1G,block=2M"; "readonly": true -> ",readonly" */
 static int object_value(const char *path, const struct option_row *row, struct json_object *o,
 			struct json_object **value)
 {
@@ -192,16 +192,20 @@ static int object_value(const char *path, const struct option_row *row, struct j
 				  lead);
 	n = snprintf(text, sizeof(text), "%s", json_object_get_string(first));
 	json_object_object_foreach(o, key, member) {
-		const char *part = json_object_get_string(member);
+		bool is_word = member != first && json_object_is_type(member, json_type_boolean);
+		const char *part = is_word ? "" : json_object_get_string(member);
 
-		if (!is_text(member))
+		if (!is_word && !is_text(member))
 			return fail_usage("%s: key '%s', '%s': write a text in quotes", path,
 					  row->name, key);
 		if (strchr(part, ',') || strpbrk(key, ",="))
 			return fail_usage("%s: key '%s', '%s': no comma can stand there", path,
 					  row->name, key);
-		if (member != first && n < (int)sizeof(text))
-			n += snprintf(text + n, sizeof(text) - (size_t)n, ",%s=%s", key, part);
+		if (member == first || n >= (int)sizeof(text) ||
+		    (is_word && !json_object_get_boolean(member)))
+			continue;
+		n += snprintf(text + n, sizeof(text) - (size_t)n, ",%s%s%s", key,
+			      is_word ? "" : "=", part);
 	}
 	if (n >= (int)sizeof(text))
 		return fail_usage("%s: key '%s': too long", path, row->name);
@@ -352,7 +356,7 @@ int config_read(struct config *cfg, const struct verb *verb, int argc, char **ar
 
 /* --- and back -------------------------------------------------------------------------------- */
 
-/* "1G,block=2M" -> {"size": "1G", "block": "2M"} */
+/* "1G,block=2M" -> {"size": "1G", "block": "2M"}; a word alone is true. */
 static struct json_object *to_object(const struct option_row *row, const char *value)
 {
 	struct json_object *o = json_object_new_object();
@@ -365,7 +369,11 @@ static struct json_object *to_object(const struct option_row *row, const char *v
 	while ((word = strtok_r(NULL, ",", &save))) {
 		char *equals = strchr(word, '=');
 
-		*equals = 0; /* checked when it was set */
+		if (!equals) {
+			add_bool(o, word, true);
+			continue;
+		}
+		*equals = 0;
 		add_str(o, word, equals + 1);
 	}
 	return o;

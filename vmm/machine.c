@@ -254,6 +254,8 @@ static int add_devices(struct machine *m)
 
 	for (unsigned int i = 0; i < m->nr_elastic && !r; i++)
 		r = add_vmem(m, i);
+	for (unsigned int i = 0; i < m->disks.nr && !r; i++)
+		r = add_virtio(m, blk_dev(m->disks.disk[i].blk));
 	if (!r)
 		r = ballooning_add(m);
 	if (!r && m->ballooning.balloon)
@@ -387,6 +389,8 @@ static int build(struct machine *m)
 	if (!r)
 		r = lifecycle_open(m);
 	if (!r)
+		r = disks_open(m);
+	if (!r)
 		r = add_memory(m);
 	if (!r)
 		r = add_devices(m);
@@ -432,6 +436,7 @@ void machine_free(struct machine *m)
 			vmem_free(m->elastic[i].vmem);
 		ballooning_close(m);
 		rng_free(m->rng);
+		disks_close(m);
 		loop_unlock(m->loop);
 	}
 	for (unsigned int i = 0; i < m->nr_slots; i++) {

@@ -22,6 +22,7 @@
 #include "vmm/config.h"
 #include "vmm/console.h"
 #include "vmm/control/qmp_server.h"
+#include "vmm/disks.h"
 #include "vmm/dump.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/guarding.h"
@@ -96,6 +97,7 @@ struct machine {
 	struct huging huging;
 	struct ballooning ballooning;
 	struct rng *rng; /* NULL: --rng=off */
+	struct disks disks;
 	unsigned int nr_elastic;
 	struct machine_elastic elastic[CONFIG_MAX_ELASTIC];
 	struct guest_mem gm;

@@ -19,7 +19,7 @@ VM_VERBS = ("stat", "resize", "balloon", "reclaim", "guard", "pause", "resume", 
             "stop", "console", "dump")
 VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
-    "run": ("kernel", "initrd", "params", "memory", "elastic", "cpus", "guard", "violation", "huge",
+    "run": ("kernel", "initrd", "params", "memory", "elastic", "disk", "cpus", "guard", "violation", "huge",
             "balloon", "deflate-on-oom", "free-page-reporting", "free-page-hinting", "working-set",
             "name", "uuid", "qmp", "console", "background", "paused", "no-reboot", "debug-exit",
             "loglevel", "log-file", "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, skip, test  # pylint: disable=wrong-import-position
@@ -18,13 +19,19 @@ COMMANDS = """qmp_capabilities query-version query-commands query-status stop co
     system_reset quit query-cpus-fast query-cpus balloon query-balloon query-memory-devices
     query-memory-size-summary qom-get qom-set qom-list query-name query-uuid query-kvm
     query-qmp-schema getfd closefd inject-nmi dump-guest-memory query-dump set-action
-    human-monitor-command""".split()
+    human-monitor-command block_resize query-block query-blockstats""".split()
 EVENTS = """SHUTDOWN RESET POWERDOWN STOP RESUME GUEST_PANICKED MEMORY_DEVICE_SIZE_CHANGE
     DUMP_COMPLETED""".split()
 
 
 def regrow(*arguments, params="touch=0"):
     return Vm("-k", guest("regrow"), "-m", "64M", "-e", "512M", "-p", params, *arguments)
+
+
+def sized(file):
+    """The options of a disk."""
+    file.truncate(MiB)
+    return "--disk", file.name
 
 
 def console(*arguments):
@@ -91,7 +98,7 @@ class Schema:
 
 @test
 def replies_and_events_are_what_the_schema_says():
-    with regrow("-c", 2) as vm:
+    with tempfile.NamedTemporaryFile() as disk, regrow("-c", 2, *sized(disk)) as vm:
         vm.expect(r"^size 0\r\n")
         schema = Schema(vm.qmp)
         replied = set()
@@ -124,6 +131,7 @@ def replies_and_events_are_what_the_schema_says():
         for row in ask("qom-list", path="/machine/peripheral/balloon0"):
             ask("qom-get", path="balloon0", property=row["name"])
         ask("balloon", value=32 * MiB)
+        ask("block_resize", device="disk0", size=2 * MiB)
         ask("human-monitor-command", command_line="info numa")
         ask("set-action", reboot="reset", shutdown="poweroff", panic="shutdown")
         ask("__org.ebb_set-violation", action="contain")

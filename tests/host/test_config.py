@@ -132,13 +132,17 @@ def values_of_the_wrong_type():
         if name == "cpus":
             wrong += [True]
         for bad in wrong:
-            if name == "elastic" and bad == []:
+            if name in ("elastic", "disk") and bad == []:
                 continue  # none at all is a list too
             refused({name: bad}, f"'{name}'", "write ")
     refused({"elastic": {"size": "1G"}}, "'elastic'", "a list")
     refused({"elastic": ["1G"]}, "'elastic'", "an object")
     refused({"elastic": [{"block": "2M"}]}, "'elastic'", "needs the key 'size'")
     refused({"elastic": [{"size": 1024}]}, "'elastic', 'size'", "a text")
+    refused({"disk": [{"path": True}]}, "'disk', 'path'", "a text")
+    refused({"disk": [{"path": "a", "readonly": "on"}]}, "readonly=on")
+    refused({"disk": [{"path": "a", "serial": True}]}, "'serial'")
+    refused({"disk": [{"path": "a,b"}]}, "'disk', 'path'", "comma")
     refused({"elastic": [{"size": "1G", "id": "a,id=b"}]}, "'elastic', 'id'", "comma")
     refused({"elastic": [{"size": "1G", "id=a,id": "b"}]}, "'elastic'", "comma")
     refused('{"kernel": "a\\u0000b"}', "'kernel'", "a text")

@@ -176,6 +176,25 @@ Test(config, elastic_memory_that_does_not_add_up_is_refused)
 	cr_assert_eq(TAKE("-k", "k", "-e", "8M,requested=8M"), 0);
 }
 
+Test(config, disks_are_taken_in_order)
+{
+	cr_assert_eq(TAKE("-k", "k", "--disk", "a.img", "-d", "/b,readonly,serial=x y=z"), 0);
+	cr_assert_eq(cfg.nr_disks, 2);
+	cr_assert_str_eq(cfg.disks[0].path, "a.img");
+	cr_assert_not(cfg.disks[0].read_only);
+	cr_assert_str_eq(cfg.disks[0].serial, "");
+	cr_assert_str_eq(cfg.disks[1].path, "/b");
+	cr_assert(cfg.disks[1].read_only);
+	cr_assert_str_eq(cfg.disks[1].serial, "x y=z");
+	REFUSED("does not begin with the path", "-d", "");
+	REFUSED("does not begin with the path", "-d", ",readonly");
+	REFUSED("unknown word 'ro'", "-d", "a,ro");
+	REFUSED("unknown word 'readonly=on'", "-d", "a,readonly=on");
+	REFUSED("more than 20 bytes", "-d", "a,serial=123456789012345678901");
+	REFUSED("at most 8 disks", "-d", "a", "-d", "a", "-d", "a", "-d", "a", "-d", "a", "-d",
+		"a", "-d", "a", "-d", "a", "-d", "a");
+}
+
 Test(config, elastic_memory_that_can_not_be_read_is_refused)
 {
 	REFUSED("is not a size", "-e", "");
