@@ -11,7 +11,7 @@ struct machine;
 struct disks {
 	unsigned int nr;
 	struct disks_one {
-		char id[8]; /* disk0, ... */
+		char id[16]; /* disk0, ... */
 		struct blk *blk;
 	} disk[CONFIG_MAX_DISKS];
 };

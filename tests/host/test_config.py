@@ -15,6 +15,7 @@ EVERY = {
     "kernel": ("a \"quoted\" / kérnel", None), "initrd": ("rd", None),
     "params": ("console=ttyS0 a=\"b\\n\"", None), "memory": ("1536M", None),
     "elastic": ("1G,block=4M,id=a", [{"size": "1G", "block": "4M", "id": "a"}]),
+    "disk": ("a.img,readonly,serial=x", [{"path": "a.img", "readonly": True, "serial": "x"}]),
     "cpus": ("3", 3), "guard": ("off", False), "violation": ("kill", None), "huge": ("never", None),
     "balloon": ("off", False), "deflate-on-oom": ("off", False),
     "free-page-reporting": ("on", True), "free-page-hinting": ("off", False),

@@ -10,6 +10,9 @@ from vm import Vm
 KERNEL = os.environ.get("EBB_KERNEL", "")
 BZIMAGE = os.environ.get("EBB_BZIMAGE", "")
 INITRD = os.environ.get("EBB_INITRD", "")
+# The same for guests with a root file system on a disk; an image of one.
+ROOT_INITRD = os.environ.get("EBB_ROOT_INITRD", "")
+ROOT = os.environ.get("EBB_ROOT", "")
 PARAMS = ("console=ttyS0 quiet ebb.echo=0 pci=off panic=-1 memhp_default_state=online_movable "
           "no_timer_check random.trust_cpu=on cryptomgr.notests")
 
@@ -34,8 +37,9 @@ def huge_pages(setting="advise"):
 class LinuxVm(Vm):
     """Boots to the shell. ARGUMENTS as for ebb run; PARAMS come after BASE."""
 
-    def __init__(self, *arguments, params="", kernel=None, base=PARAMS):
-        super().__init__("-k", kernel or KERNEL, "-i", INITRD, "-p", f"{base} {params}",
+    def __init__(self, *arguments, params="", kernel=None, base=PARAMS,
+                 initrd=None):
+        super().__init__("-k", kernel or KERNEL, "-i", initrd or INITRD, "-p", f"{base} {params}",
                          *arguments)
         self.commands = 0
 

@@ -91,7 +91,7 @@ static ssize_t move(long call, int fd, const struct iovec *iov, int nr, off_t of
 		iov = &one;
 		nr = 1;
 	}
-	return syscall(call, fd, iov, (long)nr, offset, 0L, (long)flags);
+	return syscall(call, fd, iov, (long)nr, offset, 0L, (long)(flags & ~RWF_DSYNC));
 }
 
 ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t offset, int flags)
@@ -116,12 +116,13 @@ int fallocate(int fd, int mode, off_t offset, off_t bytes)
 	return (int)syscall(SYS_fallocate, fd, mode, offset, bytes);
 }
 
+/* Counted; a real one would take its time. */
 int fdatasync(int fd)
 {
 	pthread_mutex_lock(&lock);
 	host.nr_flushes++;
 	pthread_mutex_unlock(&lock);
-	return (int)syscall(SYS_fdatasync, fd);
+	return fd < 0 ? -1 : 0;
 }
 
 /* --- the rig ----------------------------------------------------------------------------------- */
