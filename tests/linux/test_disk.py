@@ -107,7 +107,7 @@ def a_disk_that_grows_is_seen_and_trim_frees_the_file():
         assert full * 512 >= 32 * MiB
         vm.sh("rm /mnt/b/f && sync && fstrim /mnt/b", 60)
         assert os.stat(other).st_blocks <= full - 30 * MiB // 512
-        assert vm.qmp.command("query-blockstats")[1]["stats"]["__org.ebb_failed"] == 0
+        assert vm.qmp.command("query-blockstats")[1]["stats"]["failed_operations"] == 0
         power_off(vm)
 
 
