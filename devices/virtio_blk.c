@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "devices/virtio_blk_wire.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/workers.h"
 
@@ -28,6 +29,8 @@
 #define MAX_ZEROES_BYTES (64 * MiB)
 /* Larger ones cost the loop more than a worker does. */
 #define AT_ONCE_BYTES (64 * KiB)
+/* So long a kick may take of the loop, to its next request. */
+#define KICK_NS (5 * NS_PER_MS)
 
 struct blk_request {
 	struct work work;
@@ -350,6 +353,7 @@ static const char *serve(struct blk *b, struct blk_request *r)
 static void kick(struct virtio_dev *dev, unsigned int queue)
 {
 	struct blk *b = blk_of(dev);
+	uint64_t end_ns = clock_ns() + KICK_NS;
 	const char *wrong = NULL;
 
 	while (!b->paused && !wrong) {
@@ -362,6 +366,8 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 		r->blk = b;
 		r->work.run = run;
 		wrong = serve(b, r);
+		if (clock_ns() >= end_ns)
+			virtio_yield(dev);
 	}
 	workers_go(b->workers);
 	virtio_notify(dev, queue);

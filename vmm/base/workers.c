@@ -60,14 +60,27 @@ static struct work *take_all(struct queue *q)
 
 static void *worker_main(void *ctx);
 
-/* One more thread is to look at what waits: an idle one, else a new one; else one that is busy will. */
-static void want_one(struct workers *w)
+/*
+ * One more thread is to look at what waits: an idle one, else a new one; else one that is busy will.
+ * True: WANTED is to be signalled, once the lock is let go of, which the thread wants at once.
+ */
+static bool want_one(struct workers *w)
 {
-	if (w->nr_idle)
-		pthread_cond_signal(&w->wanted);
-	else if (w->nr_threads < w->max &&
-		 !pthread_create(&w->threads[w->nr_threads], NULL, worker_main, w))
+	if (!w->waiting.first || w->nr_idle)
+		return w->waiting.first;
+	if (w->nr_threads < w->max &&
+	    !pthread_create(&w->threads[w->nr_threads], NULL, worker_main, w))
 		w->nr_threads++;
+	return false;
+}
+
+static void unlock_and_wake(struct workers *w)
+{
+	bool wake = want_one(w);
+
+	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->wanted);
 }
 
 static void run_one(struct workers *w)
@@ -75,20 +88,21 @@ static void run_one(struct workers *w)
 	struct work *work = take_first(&w->waiting);
 	bool first;
 
-	/* The others are woken one by the other, so that nobody has to wake them all. */
-	if (w->waiting.first)
-		want_one(w);
 	w->nr_running++;
-	pthread_mutex_unlock(&w->lock);
+	/* The others are woken one by the other, so that nobody has to wake them all. */
+	unlock_and_wake(w);
 	work->run(work);
 	pthread_mutex_lock(&w->lock);
 	w->nr_running--;
 	first = !w->finished.first;
 	append(&w->finished, work);
-	if (first)
-		event_raise(&w->done_fd);
 	if (!w->nr_running && !w->waiting.first)
 		pthread_cond_broadcast(&w->idle);
+	if (!first)
+		return;
+	pthread_mutex_unlock(&w->lock);
+	event_raise(&w->done_fd);
+	pthread_mutex_lock(&w->lock);
 }
 
 static void *worker_main(void *ctx)
@@ -137,9 +151,7 @@ static int start(struct workers *w)
 		r = loop_add(w->loop, w->done_fd, EPOLLIN, on_done, w);
 	if (r)
 		return r;
-	pthread_mutex_lock(&w->lock);
-	want_one(w);
-	pthread_mutex_unlock(&w->lock);
+	w->nr_threads += !pthread_create(&w->threads[0], NULL, worker_main, w);
 	return w->nr_threads ? 0 : fail(-EAGAIN, "worker thread");
 }
 
@@ -199,9 +211,8 @@ void workers_go(struct workers *w)
 	pthread_mutex_lock(&w->lock);
 	*w->waiting.end = w->submitted.first;
 	w->waiting.end = w->submitted.end;
-	want_one(w);
-	pthread_mutex_unlock(&w->lock);
 	make_empty(&w->submitted);
+	unlock_and_wake(w);
 }
 
 static void wait_idle(struct workers *w)
