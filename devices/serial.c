@@ -2,7 +2,6 @@
 /* serial.c - a 16550A serial port. */
 #include "devices/serial.h"
 
-#include <assert.h>
 #include <linux/serial_reg.h>
 #include <string.h>
 
@@ -14,8 +13,14 @@ static void clear_input(struct serial *s)
 	bool had_input = s->nr_fifo;
 
 	s->nr_fifo = 0;
-	if (had_input && s->can_receive)
-		s->can_receive(s->ctx);
+	if (had_input && s->host.can_receive)
+		s->host.can_receive(s->host.ctx);
+}
+
+/* A driver that finds the transmitter empty writes as much as its FIFO holds. */
+static bool can_transmit(const struct serial *s)
+{
+	return s->host.room(s->host.ctx) >= SERIAL_TRANSMIT_FIFO;
 }
 
 void serial_reset(struct serial *s)
@@ -48,7 +53,7 @@ static uint8_t read_iir(struct serial *s)
 
 static uint8_t read_lsr(const struct serial *s)
 {
-	uint8_t lsr = s->can_transmit(s->ctx) ? UART_LSR_THRE | UART_LSR_TEMT : 0;
+	uint8_t lsr = can_transmit(s) ? UART_LSR_THRE | UART_LSR_TEMT : 0;
 
 	return s->nr_fifo ? lsr | UART_LSR_DR : lsr;
 }
@@ -78,22 +83,42 @@ static uint8_t read_rx(struct serial *s)
 	if (!s->nr_fifo)
 		return 0;
 	memmove(s->fifo, s->fifo + 1, --s->nr_fifo);
-	if (s->can_receive)
-		s->can_receive(s->ctx);
+	if (s->host.can_receive)
+		s->host.can_receive(s->host.ctx);
 	return byte;
+}
+
+static size_t receive(void *ctx, const uint8_t *bytes, size_t nr)
+{
+	struct serial *s = ctx;
+
+	nr = min_u64(nr, SERIAL_FIFO - s->nr_fifo);
+	memcpy(s->fifo + s->nr_fifo, bytes, nr);
+	s->nr_fifo += (unsigned int)nr;
+	if (nr && receive_pending(s))
+		irq_raise(&s->irq);
+	return nr;
+}
+
+static void transmit_ready(void *ctx)
+{
+	struct serial *s = ctx;
+
+	s->transmitted = true;
+	if (transmit_pending(s))
+		irq_raise(&s->irq);
 }
 
 static void write_tx(struct serial *s, uint8_t byte)
 {
 	if (s->mcr & UART_MCR_LOOP) {
-		if (serial_room(s))
-			serial_receive(s, &byte, 1);
+		(void)!receive(s, &byte, 1);
 		return;
 	}
-	s->transmit(s->ctx, byte);
-	/* The byte is gone at once, unless nobody takes it: then serial_transmit_ready() says so. */
-	if (s->can_transmit(s->ctx))
-		serial_transmit_ready(s);
+	s->host.put(s->host.ctx, &byte, 1);
+	/* The byte is gone at once, unless nobody takes it: then transmit_ready() says so. */
+	if (can_transmit(s))
+		transmit_ready(s);
 }
 
 static void write_ier(struct serial *s, uint8_t ier)
@@ -102,7 +127,7 @@ static void write_ier(struct serial *s, uint8_t ier)
 
 	s->ier = ier & 0xf;
 	/* Enabling the interrupt while the transmitter is empty is a cause of its own. */
-	if (thri_on && s->can_transmit(s->ctx))
+	if (thri_on && can_transmit(s))
 		s->transmitted = true;
 	if (transmit_pending(s) || receive_pending(s))
 		irq_raise(&s->irq);
@@ -167,20 +192,7 @@ void serial_access(void *ctx, struct bus_access *access)
 		access->value = read_register(s, access->offset);
 }
 
-unsigned int serial_room(const struct serial *s) { return SERIAL_FIFO - s->nr_fifo; }
-
-void serial_receive(struct serial *s, const uint8_t *bytes, unsigned int nr)
+struct guest_end serial_guest_end(struct serial *s)
 {
-	assert(nr <= serial_room(s));
-	memcpy(s->fifo + s->nr_fifo, bytes, nr);
-	s->nr_fifo += nr;
-	if (receive_pending(s))
-		irq_raise(&s->irq);
-}
-
-void serial_transmit_ready(struct serial *s)
-{
-	s->transmitted = true;
-	if (transmit_pending(s))
-		irq_raise(&s->irq);
+	return (struct guest_end){ .receive = receive, .transmit_ready = transmit_ready, .ctx = s };
 }

@@ -6,6 +6,7 @@
 #ifndef EBB_DEVICES_SERIAL_H
 #define EBB_DEVICES_SERIAL_H
 
+#include "devices/ends.h"
 #include "vmm/base/bus.h"
 #include "vmm/base/irq.h"
 
@@ -16,16 +17,7 @@
 
 struct serial {
 	struct irq_line irq;
-	/* Takes one byte of output. */
-	void (*transmit)(void *ctx, uint8_t byte);
-	/*
-	 * Whether transmit() would keep another SERIAL_TRANSMIT_FIFO bytes; while not, the guest
-	 * sees a busy port.
-	 */
-	bool (*can_transmit)(void *ctx);
-	/* Room for input has become free. */
-	void (*can_receive)(void *ctx);
-	void *ctx;
+	struct host_end host; /* with less room than SERIAL_TRANSMIT_FIFO the guest sees a busy port */
 
 	uint8_t ier, lcr, mcr, scr, dll, dlm;
 	bool fifo_enabled;
@@ -38,11 +30,7 @@ struct serial {
 void serial_reset(struct serial *s);
 /* A bus_fn; ctx is the struct serial. */
 void serial_access(void *ctx, struct bus_access *access);
-/* Bytes that serial_receive() would take now. */
-unsigned int serial_room(const struct serial *s);
-/* Gives input to the guest; NR at most serial_room(). */
-void serial_receive(struct serial *s, const uint8_t *bytes, unsigned int nr);
-/* can_transmit() has become true again. */
-void serial_transmit_ready(struct serial *s);
+/* To be connected with `host`. */
+struct guest_end serial_guest_end(struct serial *s);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* console.c - where the serial console is reached. */
+/* console.c - where a console or a channel is reached. */
 #include "vmm/console.h"
 
 #include <errno.h>
@@ -15,7 +15,6 @@
 #include <termios.h>
 
 #include "vmm/base/log.h"
-#include "vmm/console_port.h"
 #include "vmm/control/vm_socket.h"
 #include "vmm/terminal.h"
 
@@ -28,6 +27,7 @@ struct console {
 	int in_fd;	   /* of the peer; -1: none, or not ours */
 	pid_t pid;
 	struct vm_socket listener;
+	bool next_waits; /* a client in the backlog of a channel, for the one before it to go */
 	int pty_fd;  /* the master */
 	int open_fd; /* inotify: somebody opens the pseudo terminal */
 };
@@ -84,6 +84,9 @@ static void drop_peer(void *ctx)
 	auto_close_fn(&c->in_fd);
 	c->in_fd = -1;
 	c->pid = 0;
+	if (c->next_waits)
+		loop_modify(c->loop, c->listener.fd, EPOLLIN);
+	c->next_waits = false;
 }
 
 /* FD for both directions; takes it. */
@@ -117,14 +120,12 @@ static void refuse(const struct console *c, int fd)
 		return; /* it did not wait for an answer */
 }
 
-static void on_client(void *ctx, uint32_t events)
+static void accept_client(struct console *c)
 {
-	struct console *c = ctx;
 	auto_close int fd = accept4(c->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer = { 0 };
 	socklen_t bytes = sizeof(peer);
 
-	(void)events;
 	if (fd < 0)
 		return;
 	if (console_port_is_read(c->port)) {
@@ -134,6 +135,19 @@ static void on_client(void *ctx, uint32_t events)
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
 	attach(c, take_fd(&fd), true);
 	c->pid = peer.pid;
+}
+
+static void on_client(void *ctx, uint32_t events)
+{
+	struct console *c = ctx;
+
+	(void)events;
+	if (c->cfg.port != CHANNEL_PORT || !console_port_is_attached(c->port)) {
+		accept_client(c);
+		return;
+	}
+	c->next_waits = true; /* until drop_peer() */
+	loop_modify(c->loop, c->listener.fd, 0);
 }
 
 static int open_unix(struct console *c)
@@ -210,7 +224,7 @@ static int (*const open_kind[])(struct console *c) = {
 	[CONSOLE_PTY] = open_pty, [CONSOLE_NONE] = open_nothing,
 };
 
-int console_new(struct console **out, struct loop *loop, struct serial *serial,
+int console_new(struct console **out, struct loop *loop, struct guest_end guest,
 		const struct console_cfg *cfg)
 {
 	struct console *c = calloc(1, sizeof(*c));
@@ -221,7 +235,7 @@ int console_new(struct console **out, struct loop *loop, struct serial *serial,
 	c->loop = loop;
 	c->cfg = *cfg;
 	c->listener.fd = c->in_fd = c->out.fd = c->pty_fd = c->open_fd = -1;
-	r = console_port_new(&c->port, loop, serial);
+	r = console_port_new(&c->port, loop, guest, cfg->port);
 	if (!r)
 		r = open_kind[cfg->kind](c);
 	if (r) {
@@ -237,6 +251,8 @@ const char *console_excerpt(const struct console *c, char text[CONSOLE_EXCERPT_B
 	console_port_excerpt(c->port, text, CONSOLE_EXCERPT_BYTES, CONSOLE_EXCERPT_LINES);
 	return text;
 }
+
+struct host_end console_host_end(struct console *c) { return console_port_host_end(c->port); }
 
 void console_free(struct console *c)
 {

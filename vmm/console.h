@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * console.h - where the serial console is reached: standard input and output, a unix socket, a
- * pseudo terminal, or nowhere. It lives as long as the process, through resets of the VM.
- * One client at a time: at the socket a second one is told so and closed, as long as the first has
- * not hung up; at the pseudo terminal those who open it share it. What clients see of output that
- * came while none was there, and what a slow one causes, says console_port.h. Thread: the loop.
+ * console.h - where a console is reached: standard input and output, a unix socket, a pseudo
+ * terminal, or nowhere; a channel always at a socket. It lives as long as the process, through
+ * resets of the VM.
+ * One client at a time: at the socket of a console a second one is told so and closed, as long as
+ * the first has not hung up; at that of a channel those who come wait in the backlog for their turn,
+ * in order; at the pseudo terminal those who open it share it. What clients see of output that came
+ * while none was there, and what a slow one causes, says console_port.h. Thread: the loop.
  */
 #ifndef EBB_CONSOLE_H
 #define EBB_CONSOLE_H
@@ -12,7 +14,7 @@
 #include <sys/types.h>
 
 #include "vmm/base/loop.h"
-#include "devices/serial.h"
+#include "vmm/console_port.h"
 
 enum console_kind { CONSOLE_STDIO, CONSOLE_UNIX, CONSOLE_PTY, CONSOLE_NONE };
 /* 0 or -EINVAL for an unknown name: stdio, unix, pty, none (not logged). */
@@ -20,6 +22,7 @@ int must_check console_kind_parse(const char *name, enum console_kind *kind);
 
 struct console_cfg {
 	enum console_kind kind;
+	enum console_port_kind port;
 	const char *path; /* of the unix socket */
 	/* The user typed Ctrl-a x on the terminal that is our standard input. */
 	void (*quit)(void *ctx);
@@ -35,9 +38,10 @@ struct console_info {
 
 struct console;
 
-/* Connects SERIAL, whose callbacks are set. 0 or -errno, logged. */
-int must_check console_new(struct console **out, struct loop *loop, struct serial *serial,
+/* For the device whose end is GUEST; the other one has to be set there. 0 or -errno, logged. */
+int must_check console_new(struct console **out, struct loop *loop, struct guest_end guest,
 			   const struct console_cfg *cfg);
+struct host_end console_host_end(struct console *console);
 /* Writes out what is buffered, as far as that goes without waiting long, and frees. */
 void console_free(struct console *console);
 /*

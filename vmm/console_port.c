@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* console_port.c - the serial port's two directions and who is attached. */
+/* console_port.c - the two directions of a port and who is attached. */
 #include "vmm/console_port.h"
 
 #include <assert.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "devices/serial.h"
 #include "vmm/base/event.h"
 #include "vmm/base/log.h"
 #include "vmm/base/utf8.h"
@@ -18,7 +19,9 @@
 
 struct console_port {
 	struct loop *loop;
-	struct serial *serial;
+	struct guest_end guest;
+	bool is_channel;
+	bool guest_open; /* of a channel */
 	int wake_fd; /* a vCPU thread has put output, or made room for input */
 
 	bool attached;
@@ -39,16 +42,28 @@ bool console_port_is_attached(const struct console_port *p) { return p->attached
 
 bool console_port_is_read(const struct console_port *p) { return p->attached && p->output_open; }
 
-static bool has_room(const struct console_port *p)
+static size_t room(void *ctx)
 {
-	return !console_port_is_read(p) ||
-	       CONSOLE_TAIL_BYTES - (p->nr_put - p->nr_sent) >= SERIAL_TRANSMIT_FIFO;
+	const struct console_port *p = ctx;
+
+	return CONSOLE_TAIL_BYTES - (console_port_is_read(p) ? p->nr_put - p->nr_sent : 0);
+}
+
+/* With less a serial port looks busy, and a channel has none at all: its guest uses all it finds. */
+static bool has_room(struct console_port *p) { return room(p) >= SERIAL_TRANSMIT_FIFO; }
+
+/* Input of a peer that has hung up, which the guest is still to get. */
+static bool input_waits(const struct console_port *p)
+{
+	if (p->is_channel)
+		return p->guest_open && (p->input_open || p->nr_input);
+	return p->input_open;
 }
 
 /* Both directions over: nobody is there any more. */
 static void check_gone(struct console_port *p)
 {
-	if (!p->attached || p->output_open || p->input_open)
+	if (!p->attached || p->output_open || input_waits(p))
 		return;
 	console_port_detach(p);
 	if (p->peer.gone)
@@ -104,7 +119,7 @@ static void flush(struct console_port *p, bool closed)
 		;
 	watch_output(p);
 	if (was_full && has_room(p))
-		serial_transmit_ready(p->serial);
+		p->guest.transmit_ready(p->guest.ctx);
 	check_gone(p);
 }
 
@@ -113,19 +128,25 @@ static void on_output_room(void *ctx, uint32_t events)
 	flush(ctx, events & (EPOLLERR | EPOLLHUP));
 }
 
-static void put(void *ctx, uint8_t byte)
+static void put(void *ctx, const uint8_t *bytes, size_t nr)
 {
 	struct console_port *p = ctx;
-	bool is_read = console_port_is_read(p);
+	bool was_idle = p->nr_put == p->nr_sent;
 
-	if (is_read && p->nr_put - p->nr_sent == CONSOLE_TAIL_BYTES)
-		return; /* the port looked busy and the guest wrote all the same */
-	p->tail[p->nr_put++ % CONSOLE_TAIL_BYTES] = byte;
-	if (is_read && p->nr_put - p->nr_sent == 1)
+	/* Of a busy port what does not fit: the guest wrote all the same. */
+	nr = min_u64(nr, room(p));
+	while (nr) {
+		size_t start = p->nr_put % CONSOLE_TAIL_BYTES;
+		size_t run = min_u64(nr, CONSOLE_TAIL_BYTES - start);
+
+		memcpy(p->tail + start, bytes, run);
+		p->nr_put += run;
+		bytes += run;
+		nr -= run;
+	}
+	if (was_idle && console_port_is_read(p))
 		event_raise(&p->wake_fd);
 }
-
-static bool can_put(void *ctx) { return has_room(ctx); }
 
 static uint8_t byte_at(const struct console_port *p, uint64_t i)
 {
@@ -173,14 +194,13 @@ void console_port_excerpt(const struct console_port *p, char *text, size_t bytes
 
 /* --- input ----------------------------------------------------------------------------------- */
 
-/* Gives the guest what its FIFO has room for. */
+/* Gives the guest what it has room for. */
 static void feed(struct console_port *p)
 {
-	size_t nr = min_u64(p->nr_input, serial_room(p->serial));
+	size_t nr = p->nr_input ? p->guest.receive(p->guest.ctx, p->input, p->nr_input) : 0;
 
 	if (!nr)
 		return;
-	serial_receive(p->serial, p->input, (unsigned int)nr);
 	p->nr_input -= nr;
 	memmove(p->input, p->input + nr, p->nr_input);
 }
@@ -209,18 +229,18 @@ static void take(struct console_port *p, uint8_t *bytes, size_t nr)
 static void on_input(void *ctx, uint32_t events)
 {
 	struct console_port *p = ctx;
-	uint8_t bytes[512];
-	size_t room = sizeof(bytes);
+	uint8_t bytes[CONSOLE_INPUT_BYTES];
+	size_t space = sizeof(bytes);
 	ssize_t n;
 
 	(void)events;
 	if (!p->peer.interactive)
-		room = min_u64(room, CONSOLE_INPUT_BYTES - p->nr_input);
-	if (!room) { /* serial's can_receive() brings it back */
+		space = min_u64(space, CONSOLE_INPUT_BYTES - p->nr_input);
+	if (!space) { /* can_receive() brings it back */
 		unwatch_input(p);
 		return;
 	}
-	n = read(p->peer.in_fd, bytes, room);
+	n = read(p->peer.in_fd, bytes, space);
 	if (n > 0) {
 		take(p, bytes, (size_t)n);
 	} else if (!n || (errno != EINTR && errno != EAGAIN)) {
@@ -253,6 +273,15 @@ static void can_receive(void *ctx)
 		event_raise(&p->wake_fd);
 }
 
+/* The same. Closed, it gets no more of a peer that has hung up. */
+static void guest_opened(void *ctx, bool open)
+{
+	struct console_port *p = ctx;
+
+	p->guest_open = open;
+	event_raise(&p->wake_fd);
+}
+
 /* --- the whole ------------------------------------------------------------------------------- */
 
 static void on_wake(void *ctx, uint32_t events)
@@ -268,7 +297,8 @@ static void on_wake(void *ctx, uint32_t events)
 	flush(p, false);
 }
 
-int console_port_new(struct console_port **out, struct loop *loop, struct serial *serial)
+int console_port_new(struct console_port **out, struct loop *loop, struct guest_end guest,
+		     enum console_port_kind kind)
 {
 	struct console_port *p = calloc(1, sizeof(*p));
 	int r;
@@ -276,7 +306,8 @@ int console_port_new(struct console_port **out, struct loop *loop, struct serial
 	if (!p)
 		return fail(-ENOMEM, "console");
 	p->loop = loop;
-	p->serial = serial;
+	p->guest = guest;
+	p->is_channel = kind == CHANNEL_PORT;
 	p->escape.command = 'x';
 	r = event_new(&p->wake_fd);
 	if (r) {
@@ -289,12 +320,23 @@ int console_port_new(struct console_port **out, struct loop *loop, struct serial
 		free(p);
 		return r;
 	}
-	serial->transmit = put;
-	serial->can_transmit = can_put;
-	serial->can_receive = can_receive;
-	serial->ctx = p;
 	*out = p;
 	return 0;
+}
+
+struct host_end console_port_host_end(struct console_port *p)
+{
+	return (struct host_end){ .room = room,
+				  .put = put,
+				  .can_receive = can_receive,
+				  .guest_opened = guest_opened,
+				  .ctx = p };
+}
+
+static void tell_guest(struct console_port *p, bool attached)
+{
+	if (p->guest.host_opened)
+		p->guest.host_opened(p->guest.ctx, attached);
 }
 
 void console_port_attach(struct console_port *p, const struct console_peer *peer)
@@ -305,9 +347,10 @@ void console_port_attach(struct console_port *p, const struct console_peer *peer
 	p->attached = p->input_open = p->output_open = true;
 	p->output_watched = false;
 	p->output_pollable = !loop_add(p->loop, peer->out.fd, 0, on_output_room, p);
-	p->nr_sent = p->nr_put - min_u64(p->nr_put, CONSOLE_TAIL_BYTES);
+	p->nr_sent = p->nr_put - (p->is_channel ? 0 : min_u64(p->nr_put, CONSOLE_TAIL_BYTES));
 	/* From the loop, not from here: either can end the peer, which the caller still sets up. */
 	event_raise(&p->wake_fd);
+	tell_guest(p, true);
 }
 
 void console_port_detach(struct console_port *p)
@@ -320,8 +363,11 @@ void console_port_detach(struct console_port *p)
 	if (p->output_pollable)
 		loop_remove(p->loop, p->peer.out.fd);
 	p->attached = p->input_open = p->output_open = p->output_pollable = false;
+	if (p->is_channel)
+		p->nr_input = 0;
+	tell_guest(p, false);
 	if (was_full)
-		serial_transmit_ready(p->serial);
+		p->guest.transmit_ready(p->guest.ctx);
 }
 
 static bool has_unsent(const struct console_port *p)

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * console_port.h - the serial port's two directions, and the one peer at most that is attached.
- * The last CONSOLE_TAIL_BYTES of output are kept; who attaches gets them first. While nobody reads
- * the guest goes on and old output gives way; a reader that is slow makes the port look busy, so
- * that nothing is lost: it slows the guest down, never the loop. Input waits in a buffer of
- * CONSOLE_INPUT_BYTES for a guest that is slow to read. Thread: the port's callbacks any, under the
- * device lock; the rest the loop.
+ * console_port.h - the two directions of a serial port or one of the virtio console, and the one
+ * peer at most that is attached. A reader that is slow makes the port look busy, so that nothing is
+ * lost: it slows the guest down, never the loop. While nobody reads the guest goes on. Input waits
+ * in a buffer of CONSOLE_INPUT_BYTES for a guest that is slow to read.
+ *
+ * A console keeps the last CONSOLE_TAIL_BYTES of output; who attaches gets them first. Input is the
+ * guest's once it was sent, whatever becomes of the peer.
+ * A channel between a process in the guest and one here keeps nothing: output that nobody reads is
+ * lost, and what a peer that has gone did not get. Of a peer that has hung up the guest still gets
+ * all input, if it has its end open; else that is lost as well.
+ *
+ * Thread: what the device calls any, under the device lock; the rest the loop.
  */
 #ifndef EBB_CONSOLE_PORT_H
 #define EBB_CONSOLE_PORT_H
 
-#include "devices/serial.h"
+#include "devices/ends.h"
 #include "vmm/base/loop.h"
 #include "vmm/output.h"
 
@@ -35,9 +41,11 @@ struct console_peer {
 	void *ctx;
 };
 
-/* Connects SERIAL: sets its callbacks, except the interrupt. 0 or -errno, logged. */
+enum console_port_kind { CONSOLE_PORT, CHANNEL_PORT };
+/* For the device whose end is GUEST; the other one has to be set there. 0 or -errno, logged. */
 int must_check console_port_new(struct console_port **out, struct loop *loop,
-				struct serial *serial);
+				struct guest_end guest, enum console_port_kind kind);
+struct host_end console_port_host_end(struct console_port *port);
 /* Writes out what the peer has not got, as far as that goes without waiting long, and frees. */
 void console_port_free(struct console_port *port);
 

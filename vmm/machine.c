@@ -245,7 +245,11 @@ static int add_console(struct machine *m)
 		if (!r)
 			r = vm_console_path(path, control);
 	}
-	return r ? r : console_new(&m->console, m->loop, &m->serial, &cfg);
+	if (!r)
+		r = console_new(&m->console, m->loop, serial_guest_end(&m->serial), &cfg);
+	if (!r)
+		m->serial.host = console_host_end(m->console);
+	return r;
 }
 
 static int add_devices(struct machine *m)

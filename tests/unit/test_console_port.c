@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_console_port.c - the tail, slow and absent readers, and input that waits. */
+/* test_console_port.c - the tail, slow and absent readers, and input that waits; channels. */
 #include <criterion/criterion.h>
 #include <linux/serial_reg.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "devices/serial.h"
 #include "vmm/base/clock.h"
 #include "vmm/console_port.h"
 
@@ -27,7 +29,8 @@ static void setup(void)
 	serial = (struct serial){ .irq = { no_interrupt, NULL } };
 	serial_reset(&serial);
 	cr_assert_eq(loop_new(&loop), 0);
-	cr_assert_eq(console_port_new(&port, loop, &serial), 0);
+	cr_assert_eq(console_port_new(&port, loop, serial_guest_end(&serial), CONSOLE_PORT), 0);
+	serial.host = console_port_host_end(port);
 	nr_gone = nr_quit = 0;
 }
 
@@ -38,6 +41,45 @@ static void teardown(void)
 }
 
 TestSuite(console_port, .init = setup, .fini = teardown, .timeout = 30);
+
+/* The guest's end of a channel: takes as much input as it is allowed to. */
+static char taken[2 * CONSOLE_INPUT_BYTES];
+static size_t nr_taken, nr_allowed;
+static unsigned int nr_opened, nr_closed, nr_ready;
+static struct host_end host;
+
+static size_t channel_receive(void *ctx, const uint8_t *bytes, size_t nr)
+{
+	(void)ctx;
+	nr = min_u64(nr, nr_allowed);
+	nr_allowed -= nr;
+	memcpy(taken + nr_taken, bytes, nr);
+	nr_taken += nr;
+	return nr;
+}
+
+static void channel_ready(void *ctx) { (void)ctx, nr_ready++; }
+
+static void channel_host_opened(void *ctx, bool open)
+{
+	(void)ctx;
+	nr_opened += open;
+	nr_closed += !open;
+}
+
+static void setup_channel(void)
+{
+	struct guest_end guest = { channel_receive, channel_ready, channel_host_opened, NULL };
+
+	signal(SIGPIPE, SIG_IGN);
+	cr_assert_eq(loop_new(&loop), 0);
+	cr_assert_eq(console_port_new(&port, loop, guest, CHANNEL_PORT), 0);
+	host = console_port_host_end(port);
+	nr_gone = nr_opened = nr_closed = nr_ready = 0;
+	nr_taken = nr_allowed = 0;
+}
+
+TestSuite(channel_port, .init = setup_channel, .fini = teardown, .timeout = 30);
 
 static void stop_loop(void *ctx) { loop_stop(ctx); }
 
@@ -80,9 +122,12 @@ static uint8_t nth(uint64_t n) { return (uint8_t)(n * 7 + n / 256); }
 static uint64_t nr_put;
 static bool put(void)
 {
-	if (!serial.can_transmit(serial.ctx))
+	uint8_t byte = nth(nr_put);
+
+	if (serial.host.room(serial.host.ctx) < SERIAL_TRANSMIT_FIFO)
 		return false;
-	serial.transmit(serial.ctx, nth(nr_put++));
+	serial.host.put(serial.host.ctx, &byte, 1);
+	nr_put++;
 	return true;
 }
 
@@ -215,7 +260,7 @@ Test(console_port, reset_of_the_port_does_not_stop_the_input)
 	attach(false);
 	cr_assert_eq(write(theirs, sent, sizeof(sent)), (ssize_t)sizeof(sent));
 	settle();
-	cr_assert_eq(serial_room(&serial), 0);
+	cr_assert_eq(serial.nr_fifo, SERIAL_FIFO);
 	serial_reset(&serial);
 	settle();
 	cr_expect_eq(guest_reads(), 'z');
@@ -259,8 +304,7 @@ Test(console_port, half_closed_peer_still_reads)
 
 static void say(const char *text)
 {
-	for (; *text; text++)
-		serial.transmit(serial.ctx, (uint8_t)*text);
+	serial.host.put(serial.host.ctx, (const uint8_t *)text, strlen(text));
 }
 
 static void excerpt_is(size_t bytes, unsigned int lines, const char *expected)
@@ -311,4 +355,135 @@ Test(console_port, an_excerpt_of_a_tail_that_went_round)
 	for (unsigned int i = 0; i < CONSOLE_TAIL_BYTES; i++)
 		say("\r");
 	excerpt_is(40, 3, "  (nothing)");
+}
+
+/* --- a channel ---------------------------------------------------------------------------------- */
+
+static void channel_put(const char *text)
+{
+	host.put(host.ctx, (const uint8_t *)text, strlen(text));
+}
+
+static void expect_output(const char *text)
+{
+	char got[64] = { 0 };
+
+	settle();
+	(void)!read(theirs, got, sizeof(got) - 1);
+	cr_assert_str_eq(got, text);
+}
+
+static void hang_up(void)
+{
+	close(theirs);
+	settle();
+	close_ours();
+}
+
+Test(channel_port, shows_a_peer_nothing_from_before_it_came)
+{
+	channel_put("before");
+	attach(false);
+	cr_expect_eq(nr_opened, 1);
+	expect_output("");
+	channel_put("now");
+	expect_output("now");
+	hang_up();
+	cr_expect_eq(nr_gone, 1);
+	cr_expect_eq(nr_closed, 1);
+	channel_put("between");
+	attach(false);
+	cr_expect_eq(nr_opened, 2);
+	expect_output("");
+	hang_up();
+}
+
+Test(channel_port, what_a_stalled_peer_did_not_get_is_not_the_next_ones)
+{
+	static uint8_t much[CONSOLE_TAIL_BYTES];
+
+	attach(false);
+	while (host.room(host.ctx)) {
+		host.put(host.ctx, much, min_u64(sizeof(much), host.room(host.ctx)));
+		settle();
+	}
+	cr_expect_eq(nr_closed, 0);
+	nr_ready = 0;
+	hang_up();
+	cr_expect_eq(nr_ready, 1, "the guest goes on");
+	cr_expect_eq(host.room(host.ctx), CONSOLE_TAIL_BYTES);
+	attach(false);
+	expect_output("");
+	hang_up();
+}
+
+Test(channel_port, input_of_a_peer_that_has_hung_up_reaches_a_guest_that_has_its_end_open)
+{
+	host.guest_opened(host.ctx, true);
+	attach(false);
+	cr_assert_eq(write(theirs, "0123456789", 10), 10);
+	nr_allowed = 4;
+	host.can_receive(host.ctx);
+	settle();
+	cr_expect_eq(nr_taken, 4);
+	close(theirs);
+	settle();
+	cr_expect_eq(nr_closed, 0, "there is more to come");
+	nr_allowed = 10;
+	host.can_receive(host.ctx);
+	settle();
+	cr_expect_eq(nr_taken, 10);
+	cr_expect_eq(memcmp(taken, "0123456789", 10), 0);
+	cr_expect_eq(nr_closed, 1);
+	cr_expect_eq(nr_gone, 1);
+	close_ours();
+}
+
+Test(channel_port, input_of_a_peer_that_has_hung_up_is_lost_when_the_guest_closes_its_end)
+{
+	host.guest_opened(host.ctx, true);
+	attach(false);
+	cr_assert_eq(write(theirs, "old", 3), 3);
+	close(theirs);
+	settle();
+	cr_expect_eq(nr_gone, 0);
+	host.guest_opened(host.ctx, false);
+	settle();
+	cr_expect_eq(nr_gone, 1);
+	close_ours();
+	attach(false);
+	cr_assert_eq(write(theirs, "new", 3), 3);
+	nr_allowed = 10;
+	host.guest_opened(host.ctx, true);
+	settle();
+	cr_expect_eq(nr_taken, 3);
+	cr_expect_eq(memcmp(taken, "new", 3), 0);
+	hang_up();
+}
+
+Test(channel_port, input_waits_for_the_guest_to_open_its_end)
+{
+	attach(false);
+	cr_assert_eq(write(theirs, "early", 5), 5);
+	settle();
+	cr_expect_eq(nr_taken, 0);
+	nr_allowed = 10;
+	host.guest_opened(host.ctx, true);
+	settle();
+	cr_expect_eq(nr_taken, 5);
+	hang_up();
+}
+
+Test(channel_port, no_more_is_read_than_the_guest_takes)
+{
+	uint8_t much[4 * CONSOLE_INPUT_BYTES] = { 0 };
+	int size = 0;
+
+	host.guest_opened(host.ctx, true);
+	attach(false);
+	cr_assert_eq(write(theirs, much, sizeof(much)), (ssize_t)sizeof(much));
+	settle();
+	cr_assert_eq(ioctl(ours, FIONREAD, &size), 0);
+	cr_expect_eq(size, 3 * CONSOLE_INPUT_BYTES, "the rest waits in the socket");
+	hang_up();
 }
