@@ -53,7 +53,7 @@ int virtio_pop(struct virtio_dev *dev, unsigned int queue, struct chain *chain)
 	struct virtq *q = queue_in_use(dev, queue);
 	int r;
 
-	if (!q)
+	if (!q || dev->held)
 		return 0;
 	if (!dev->pops_left) {
 		virtio_serve_later(dev, queue);
@@ -96,4 +96,12 @@ void virtio_notify(struct virtio_dev *dev, unsigned int queue)
 		dev->transport->used_buffer(dev->transport);
 	else if (r < 0)
 		virtio_broken(dev, q->why);
+}
+
+void virtio_hold(struct virtio_dev *dev, bool hold)
+{
+	dev->held = hold;
+	for (unsigned int i = 0; i < dev->ops->nr_queues && !hold; i++)
+		if (queue_in_use(dev, i))
+			virtio_serve_later(dev, i);
 }

@@ -11,7 +11,7 @@
 #include "vmm/base/types.h"
 #include "virtio/queue.h"
 
-#define VIRTIO_MAX_QUEUES 8
+#define VIRTIO_MAX_QUEUES 32
 #define VIRTIO_MAX_CONFIG_BYTES 256
 
 struct virtio_dev;
@@ -62,6 +62,7 @@ struct virtio_dev {
 	uint8_t status;
 	/* Chains that may still be popped during this kick: no guest keeps the loop for itself. */
 	uint32_t pops_left;
+	bool held; /* virtio_hold() */
 	struct virtio_transport *transport;
 };
 
@@ -104,5 +105,11 @@ void virtio_serve_later(struct virtio_dev *dev, unsigned int queue);
 void virtio_push(struct virtio_dev *dev, unsigned int queue, const struct chain *chain);
 /* Interrupts the driver if it wants to hear of what was pushed since the last call. */
 void virtio_notify(struct virtio_dev *dev, unsigned int queue);
+/*
+ * While the machine is paused its memory must not change: from here on virtio_pop() says that there
+ * is nothing, until the hold ends, when every queue is kicked. A device that keeps chains leaves
+ * them alone meanwhile.
+ */
+void virtio_hold(struct virtio_dev *dev, bool hold);
 
 #endif

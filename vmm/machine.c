@@ -162,6 +162,12 @@ static int add_virtio(struct machine *m, struct virtio_dev *dev)
 	return bus_add(&m->mmio, base, VIRTIO_MMIO_BYTES, virtio_mmio_access, &s->mmio);
 }
 
+void machine_hold_devices(struct machine *m, bool hold)
+{
+	for (unsigned int i = 0; i < m->nr_slots; i++)
+		virtio_hold(m->slots[i].mmio.dev, hold);
+}
+
 static int add_vmem(struct machine *m, unsigned int i)
 {
 	struct machine_elastic *e = &m->elastic[i];

@@ -222,6 +222,19 @@ Test(mmio, stopped_queue_stays_quiet_until_reset)
 	assert_works();
 }
 
+Test(mmio, held_device_takes_nothing_until_the_hold_ends)
+{
+	const struct fake_buffer out = { { 0x2000 }, 4, false };
+
+	fake_driver_start(&d, V1);
+	virtio_hold(&device.dev, true);
+	fake_queue_add(&d.queues[0], &out, 1);
+	fake_driver_kick(&d, 0);
+	cr_assert_eq(device.nr_served, 0);
+	virtio_hold(&device.dev, false);
+	cr_assert_eq(device.nr_served, 1, "its kick is not lost");
+}
+
 Test(mmio, stopped_queue_takes_no_late_answers)
 {
 	const struct fake_buffer out = { { 0x2000 }, 4, false };
