@@ -90,7 +90,7 @@ $(HELPERS): %: %.o
 FUZZ_VARIANT := CC=clang SAN=fuzzer-no-link$(comma)address$(comma)undefined
 FUZZERS      := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_RIGS    := $(wildcard tests/unit/fake_*.c tests/unit/vmem_rig.c tests/unit/balloon_rig.c \
-                  tests/unit/rng_rig.c tests/unit/blk_rig.c)
+                  tests/unit/rng_rig.c tests/unit/blk_rig.c tests/unit/vcon_rig.c)
 FUZZ_LIB     := $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)) $(FUZZ_RIGS)
 ifneq ($(findstring fuzzer-no-link,$(SAN)),)
 $(call objs,$(FUZZ_LIB)) $(FUZZERS:%=%.o): ALL_CFLAGS += -Itests/fuzz -fno-sanitize=fuzzer-no-link
