@@ -10,6 +10,7 @@
 #include "vmm/base/log.h"
 #include "vmm/commands_balloon.h"
 #include "vmm/commands_block.h"
+#include "vmm/commands_console.h"
 #include "vmm/commands_dump.h"
 #include "vmm/commands_guard.h"
 #include "vmm/commands_hmp.h"
@@ -222,6 +223,9 @@ static const struct qmp_command command_rows[] = {
 	{ "query-uuid", NULL, "{UUID:s}", "UUID of the VM, see --uuid; zeros when it has none.",
 	  query_uuid },
 	{ "query-kvm", NULL, "{enabled:b present:b}", "Whether KVM is there: always.", query_kvm },
+	{ "query-chardev", NULL, "[{label:s filename:s frontend-open:b}]",
+	  "Consoles and ports: where they are, and whether the guest's end is open.",
+	  query_chardev },
 	{ "query-cpus-fast", NULL, "[{" CPU_MEMBERS "}]", "The vCPUs with their thread ids.",
 	  query_cpus_fast },
 	{ "query-cpus", NULL, "[{" CPU_MEMBERS " CPU:u current:b qom_path:s thread_id:i}]",

@@ -3,13 +3,12 @@
 #include "vmm/commands_memory.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "vmm/base/clock.h"
-#include "vmm/base/utf8.h"
 #include "vmm/commands_balloon.h"
+#include "vmm/commands_console.h"
 #include "vmm/commands_guard.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/json.h"
@@ -306,23 +305,6 @@ static struct json_object *elastic_object(const struct machine_elastic *e)
 	return o;
 }
 
-static struct json_object *console_object(const struct machine *m)
-{
-	struct console_info info = console_info(m->console);
-	struct json_object *o = json_object_new_object();
-	char path[PATH_MAX];
-
-	/* A file's name may be any bytes. */
-	snprintf(path, sizeof(path), "%s", info.path);
-	utf8_clean(path);
-	add_str(o, "kind", info.kind);
-	add_str(o, "path", path);
-	add_bool(o, "attached", info.attached);
-	if (info.pid)
-		add_u64(o, "pid", (uint64_t)info.pid);
-	return o;
-}
-
 int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
 		    struct qmp_error *err)
 {
@@ -347,7 +329,7 @@ int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
 	if (balloon_now)
 		json_object_object_add(o, "balloon", balloon_now);
 	json_object_object_add(o, "guard", guard_object(m));
-	json_object_object_add(o, "console", console_object(m));
+	add_consoles(o, m);
 	*ret = o;
 	return 0;
 }

@@ -19,7 +19,7 @@
 	"elastic:[{id:s memaddr:u max:u block:u usable:u requested:u plugged:u resident?:u huge:u " \
 	GUARD_COUNTS_MEMBERS " driver:b resize:{" RESIZE_MEMBERS "}}] "                             \
 	"balloon?:{" BALLOON_MEMBERS "} "                                                           \
-	"guard:{" GUARD_MEMBERS "} console:{kind:s path:s attached:b pid?:u}}"
+	"guard:{" GUARD_MEMBERS "} " CONSOLES_MEMBERS "}"
 
 /* NULL: no device has that id. */
 struct machine_elastic *find_elastic(struct machine *m, const char *id);

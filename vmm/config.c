@@ -23,7 +23,8 @@ _Static_assert(sizeof(NO_UUID) == CONFIG_UUID_CHARS + 1, "8-4-4-4-12 hex digits"
 void config_init(struct config *cfg)
 {
 	*cfg = (struct config){ .boot_bytes = 512 * MiB, .nr_cpus = 1, .cmdline = "",
-				.uuid = NO_UUID, .rng_rate = RNG_RATE_DEFAULT };
+				.uuid = NO_UUID, .hvc = CONSOLE_NONE,
+				.rng_rate = RNG_RATE_DEFAULT };
 }
 
 static int parse_size(const char *option, const char *text, uint64_t *bytes)
@@ -162,7 +163,7 @@ static int set_name(void *target, const char *value)
 {
 	struct config *cfg = target;
 
-	if (vm_name_check(value))
+	if (vm_name_check("VM name", value))
 		return -EINVAL;
 	snprintf(cfg->name, sizeof(cfg->name), "%s", value);
 	return 0;
@@ -175,20 +176,70 @@ static int set_qmp(void *target, const char *value)
 }
 
 /* stdio, pty, none, unix[:PATH] */
+static int set_place(const char *option, const char *value, enum console_kind *kind,
+		     const char **path)
+{
+	*path = NULL;
+	if (!strncmp(value, "unix:", 5) && value[5]) {
+		*kind = CONSOLE_UNIX;
+		*path = value + 5;
+	} else if (console_kind_parse(value, kind)) {
+		return fail_usage("--%s: '%s' is none of stdio, unix, unix:PATH, pty, none",
+				  option, value);
+	}
+	return 0;
+}
+
 static int set_console(void *target, const char *value)
 {
 	struct config *cfg = target;
 
 	cfg->console_is_set = true;
-	cfg->console_path = NULL;
-	if (!strncmp(value, "unix:", 5) && value[5]) {
-		cfg->console = CONSOLE_UNIX;
-		cfg->console_path = value + 5;
-	} else if (console_kind_parse(value, &cfg->console)) {
-		return fail_usage("--console: '%s' is none of stdio, unix, unix:PATH, pty, none",
-				  value);
+	return set_place("console", value, &cfg->console, &cfg->console_path);
+}
+
+static int set_hvc(void *target, const char *value)
+{
+	struct config *cfg = target;
+
+	return set_place("hvc", value, &cfg->hvc, &cfg->hvc_path);
+}
+
+static int set_port_path(struct config_port *p, const char *path)
+{
+	if (*path && snprintf(p->path, sizeof(p->path), "%s", path) < (int)sizeof(p->path))
+		return 0;
+	return fail_usage("--port %s: path '%s': a socket's path has 1 to %zu bytes", p->name, path,
+			  sizeof(p->path) - 1);
+}
+
+/* NAME[,path=PATH] */
+static int set_port(void *target, const char *value)
+{
+	struct config *cfg = target;
+	struct config_port *p = &cfg->ports[cfg->nr_ports];
+	auto_free char *text = strdup(value);
+	char *save = text, *word;
+	int r;
+
+	if (!text)
+		return fail(-ENOMEM, "--port");
+	if (cfg->nr_ports == CONFIG_MAX_PORTS)
+		return fail_usage("--port: at most %d ports", CONFIG_MAX_PORTS);
+	*p = (struct config_port){ 0 };
+	word = strsep(&save, ",");
+	r = vm_name_check("--port: name", word);
+	if (r)
+		return r;
+	snprintf(p->name, sizeof(p->name), "%s", word);
+	while (!r && (word = strsep(&save, ","))) {
+		if (strncmp(word, "path=", 5))
+			return fail_usage("--port %s: '%s' is not path=PATH", p->name, word);
+		r = set_port_path(p, word + 5);
 	}
-	return 0;
+	if (!r)
+		cfg->nr_ports++;
+	return r;
 }
 
 /* The default is on; *OFF tells of the other. */
@@ -449,6 +500,14 @@ const struct option_row config_options[] = {
 	  "where the serial port is: standard input and output (default), a socket (by\n"
 	  "default beside the control socket) or a pseudo terminal; see ebb console",
 	  set_console },
+	{ "hvc", 0, "stdio|unix|unix:PATH|pty|none",
+	  "a console on virtio, hvc0 in Linux, and where it is, as for --console (default\n"
+	  "none); what a reader is more than 64 KiB behind with is lost", set_hvc },
+	{ "port", 0, "NAME[,KEY=VALUE]...",
+	  "a channel to the guest (virtio-serial), /dev/virtio-ports/NAME in Linux, a unix\n"
+	  "socket here; may be repeated\n"
+	  "path=PATH       the socket (default beside the control socket, VM.NAME.port)",
+	  set_port },
 	{ "background", 'b', NULL,
 	  "return when the VM runs, with its name and pid, or when it can't start; its\n"
 	  "console is then a socket. Messages go to --log-file, or on to stderr if that\n"
@@ -519,9 +578,41 @@ static int check_elastic(const struct config *cfg, const struct config_elastic *
 	return 0;
 }
 
+static int check_ports(const struct config *cfg)
+{
+	for (unsigned int i = 0; i < cfg->nr_ports; i++) {
+		for (unsigned int j = 0; j < i; j++) {
+			if (!strcmp(cfg->ports[i].name, cfg->ports[j].name))
+				return fail_usage("--port: two ports of the name %s",
+						  cfg->ports[i].name);
+			if (cfg->ports[i].path[0] &&
+			    !strcmp(cfg->ports[i].path, cfg->ports[j].path))
+				return fail_usage("--port: %s and %s have the same path %s",
+						  cfg->ports[j].name, cfg->ports[i].name,
+						  cfg->ports[i].path);
+		}
+	}
+	return 0;
+}
+
+static int check_consoles(struct config *cfg)
+{
+	if ((cfg->background || cfg->hvc == CONSOLE_STDIO) && !cfg->console_is_set)
+		cfg->console = CONSOLE_UNIX;
+	if (cfg->background && (cfg->console == CONSOLE_STDIO || cfg->hvc == CONSOLE_STDIO))
+		return fail_usage("--background leaves standard input and output; take "
+				  "--%s=unix, pty or none",
+				  cfg->console == CONSOLE_STDIO ? "console" : "hvc");
+	if (cfg->console == CONSOLE_STDIO && cfg->hvc == CONSOLE_STDIO)
+		return fail_usage("--hvc and --console can't both have standard input and output; "
+				  "leave --console out, or take --console=unix, pty or none");
+	return 0;
+}
+
 int config_check(struct config *cfg)
 {
 	char a[SIZE_TEXT_BYTES];
+	int r;
 
 	if (!cfg->kernel)
 		return fail_usage("no kernel: name one with -k FILE (see ebb run --help)");
@@ -535,16 +626,15 @@ int config_check(struct config *cfg)
 		return fail_usage("--memory: %s is not below the limit of 8 TiB",
 				  size_format(cfg->boot_bytes, a));
 	for (unsigned int i = 0; i < cfg->nr_elastic; i++) {
-		int r = check_elastic(cfg, &cfg->elastic[i]);
-
+		r = check_elastic(cfg, &cfg->elastic[i]);
 		if (r)
 			return r;
 	}
-	if (cfg->background && !cfg->console_is_set)
-		cfg->console = CONSOLE_UNIX;
-	if (cfg->background && cfg->console == CONSOLE_STDIO)
-		return fail_usage("--background leaves standard input and output; take "
-				  "--console=unix, pty or none");
+	r = check_ports(cfg);
+	if (!r)
+		r = check_consoles(cfg);
+	if (r)
+		return r;
 	if (!cfg->name[0])
 		snprintf(cfg->name, sizeof(cfg->name), "vm-%d", (int)getpid());
 	return 0;
@@ -558,4 +648,12 @@ int config_control_path(const struct config *cfg, char path[VM_PATH_SIZE])
 		return 0;
 	log_error("socket '%s': a path has 1 to %d bytes", cfg->qmp_path, VM_PATH_SIZE - 1);
 	return -ENAMETOOLONG;
+}
+
+int config_beside_path(const struct config *cfg, char path[VM_PATH_SIZE], const char *ending)
+{
+	char control[VM_PATH_SIZE];
+	int r = config_control_path(cfg, control);
+
+	return r ? r : vm_beside_path(path, control, ending);
 }

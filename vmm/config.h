@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "devices/virtio_blk.h"
+#include "devices/virtio_console.h"
 #include "vmm/base/types.h"
 #include "vmm/console.h"
 #include "vmm/control/vm_path.h"
@@ -16,6 +17,7 @@
 #define CONFIG_MAX_ELASTIC 8
 #define CONFIG_MAX_CPUS 64
 #define CONFIG_MAX_DISKS 8
+#define CONFIG_MAX_PORTS (VCON_MAX_PORTS - 1)
 #define CONFIG_UUID_CHARS 36
 
 /* One virtio-mem device. */
@@ -31,6 +33,12 @@ struct config_disk {
 	char path[PATH_MAX];
 	bool read_only;
 	char serial[BLK_SERIAL_BYTES + 1];
+};
+
+/* A port of the virtio console. */
+struct config_port {
+	char name[VM_NAME_MAX + 1];
+	char path[VM_PATH_SIZE]; /* of its socket; "": beside the control socket */
 };
 
 /* What follows when a guest uses memory that it gave back. */
@@ -49,6 +57,10 @@ struct config {
 	enum console_kind console;
 	bool console_is_set; /* by an option */
 	const char *console_path; /* of the unix socket; NULL: beside the control socket */
+	enum console_kind hvc;	  /* CONSOLE_NONE: there is no such device */
+	const char *hvc_path;
+	unsigned int nr_ports;
+	struct config_port ports[CONFIG_MAX_PORTS];
 	uint64_t boot_bytes;
 	unsigned int nr_cpus;
 	unsigned int nr_elastic;
@@ -73,5 +85,8 @@ void config_init(struct config *cfg);
 int must_check config_check(struct config *cfg);
 /* Where the control socket is, or would be if it were not inherited. 0 or -errno, logged. */
 int must_check config_control_path(const struct config *cfg, char path[VM_PATH_SIZE]);
+/* The same of a socket beside it (vm_beside_path()). */
+int must_check config_beside_path(const struct config *cfg, char path[VM_PATH_SIZE],
+				  const char *ending);
 
 #endif

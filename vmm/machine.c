@@ -238,7 +238,7 @@ static int add_platform(struct machine *m)
 
 static int add_console(struct machine *m)
 {
-	char control[VM_PATH_SIZE], path[VM_PATH_SIZE];
+	char path[VM_PATH_SIZE];
 	struct console_cfg cfg = { .kind = m->cfg->console,
 				   .path = m->cfg->console_path,
 				   .quit = lifecycle_console_quit,
@@ -247,9 +247,7 @@ static int add_console(struct machine *m)
 
 	if (cfg.kind == CONSOLE_UNIX && !cfg.path) {
 		cfg.path = path;
-		r = config_control_path(m->cfg, control);
-		if (!r)
-			r = vm_console_path(path, control);
+		r = config_beside_path(m->cfg, path, "console");
 	}
 	if (!r)
 		r = console_new(&m->console, m->loop, serial_guest_end(&m->serial), &cfg);
@@ -272,6 +270,10 @@ static int add_devices(struct machine *m)
 		r = add_virtio(m, balloon_dev(m->ballooning.balloon));
 	if (!r && m->cfg->rng_rate)
 		r = add_rng(m);
+	if (!r)
+		r = ports_add(m);
+	if (!r && m->ports.vcon)
+		r = add_virtio(m, vcon_dev(m->ports.vcon));
 	bus_freeze(&m->mmio);
 	bus_freeze(&m->pio);
 	return r;
@@ -377,7 +379,7 @@ static void init(struct machine *m, const struct config *cfg)
 	m->cfg = cfg;
 	m->actions.reboot_ends = cfg->no_reboot;
 	m->actions.crash_pauses = cfg->panic_pauses;
-	m->guarding.news_fd = -1;
+	m->guarding.news_fd = m->ports.size_fd = -1;
 	m->serial_irq.fd = m->power_irq.fd = m->signal_fd = m->request_fd = -1;
 	for (unsigned int i = 0; i < PLATFORM_MAX_VIRTIO; i++) {
 		m->slots[i].irq.fd = -1;
@@ -406,6 +408,8 @@ static int build(struct machine *m)
 		r = add_devices(m);
 	if (!r)
 		r = add_console(m);
+	if (!r)
+		r = ports_open(m);
 	if (r)
 		return r;
 	loop_lock(m->loop);
@@ -442,6 +446,7 @@ void machine_free(struct machine *m)
 		dump_abort(m, "the VM has ended");
 		unboot(m);
 		console_free(m->console);
+		ports_close(m);
 		for (unsigned int i = 0; i < m->nr_elastic; i++)
 			vmem_free(m->elastic[i].vmem);
 		ballooning_close(m);

@@ -28,6 +28,7 @@
 #include "vmm/guarding.h"
 #include "vmm/huging.h"
 #include "vmm/kvm/vcpu.h"
+#include "vmm/ports.h"
 #include "vmm/memory/elastic.h"
 #include "vmm/memory/guest_mem.h"
 #include "vmm/service.h"
@@ -106,6 +107,7 @@ struct machine {
 	struct serial serial;
 	struct loop_event serial_irq;
 	struct console *console;
+	struct ports ports;
 	struct power power;
 	struct loop_event power_irq;
 	struct pvpanic pvpanic;

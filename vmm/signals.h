@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* signals.h - the signals that ask us to end, SIGTERM, SIGINT and SIGHUP, as a descriptor. */
+/* signals.h - the signals that ask us to end, SIGTERM, SIGINT and SIGHUP, as a descriptor; SIGWINCH. */
 #ifndef EBB_SIGNALS_H
 #define EBB_SIGNALS_H
 
@@ -10,6 +10,8 @@
  * Before any thread exists, so that all of them leave these signals alone. 0 or -errno, logged.
  */
 int must_check signals_open(int *fd);
+/* After that: SIGWINCH, the size of our terminal has changed, as a descriptor of its own. */
+int must_check signals_open_size(int *fd);
 /* The number of one that has come, or 0. */
 int signals_taken(int fd);
 

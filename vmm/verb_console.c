@@ -172,23 +172,25 @@ static int talk(int fd, const char *vm)
 }
 
 /* Opens what the VM says its console is. *FD is non-blocking. 0 or -errno, logged. */
-static int open_console(const char *vm, struct json_object *console, int pid, int *fd)
+static int open_console(const char *vm, struct json_object *console, bool hvc, int pid, int *fd)
 {
+	const char *option = hvc ? "hvc" : "console";
 	const char *kind = qmp_get_str(console, "kind", "");
 	const char *path = qmp_get_str(console, "path", "");
 	int r;
 
 	if (!strcmp(kind, "stdio"))
 		return fail_usage("the console of %s is the standard input and output of its "
-				  "process, pid %d, on %s; start it with --console=unix or "
+				  "process, pid %d, on %s; start it with --%s=unix or "
 				  "--background to attach from elsewhere", vm, pid,
-				  *path ? path : "an unknown file");
+				  *path ? path : "an unknown file", option);
 	if (!strcmp(kind, "pty")) {
 		*fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 		return *fd < 0 ? fail(-errno, "console %s", path) : 0;
 	}
 	if (strcmp(kind, "unix") != 0)
-		return fail_usage("%s has no console; start it with --console=unix", vm);
+		return fail_usage("%s has no %s; start it with --%s=unix", vm,
+				  hvc ? "console on virtio" : "console", option);
 	if (qmp_get_bool(console, "attached", false))
 		return fail_usage("the console of %s is attached by pid %llu; detach there "
 				  "(Ctrl-a d) or end that process", vm,
@@ -197,13 +199,26 @@ static int open_console(const char *vm, struct json_object *console, int pid, in
 	return r ? fail(r, "console %s", path) : 0;
 }
 
+static int set_hvc(void *target, const char *value)
+{
+	(void)value;
+	*(bool *)target = true;
+	return 0;
+}
+
+static const struct option_row options[] = {
+	{ "hvc", 0, NULL, "the console on virtio, hvc0 in Linux, not the serial port", set_hvc },
+	{ 0 }
+};
+
 static int run(const struct verb *verb, int argc, char **argv)
 {
+	bool hvc = false;
 	struct json_object *stat = NULL, *console = NULL;
 	struct qmp_client *client;
 	auto_close int fd = -1;
 	const char *vm;
-	int r = verb_connect(verb, argc, argv, NULL, &vm, 1, &client);
+	int r = verb_connect(verb, argc, argv, &hvc, &vm, 1, &client);
 
 	if (r != VERB_CONNECTED)
 		return r;
@@ -211,8 +226,8 @@ static int run(const struct verb *verb, int argc, char **argv)
 	qmp_client_close(client);
 	if (r)
 		return 1;
-	json_object_object_get_ex(stat, "console", &console);
-	r = open_console(vm, console, (int)qmp_get_u64(stat, "pid", 0), &fd);
+	json_object_object_get_ex(stat, hvc ? "hvc" : "console", &console);
+	r = open_console(vm, console, hvc, (int)qmp_get_u64(stat, "pid", 0), &fd);
 	json_object_put(stat);
 	if (r)
 		return EXIT_BAD_ARGUMENTS;
@@ -221,8 +236,8 @@ static int run(const struct verb *verb, int argc, char **argv)
 }
 
 const struct verb verb_console = {
-	"console", "VM",
-	"attach to the console of a VM that was started with --console=unix or pty\n"
+	"console", "VM [OPTION...]",
+	"attach to the console of a VM that was started with --console or --hvc=unix or pty\n"
 	"\n"
 	"Shows the last 64 KiB of output first. On a terminal Ctrl-a d detaches and Ctrl-a\n"
 	"Ctrl-a sends one Ctrl-a; the VM goes on without a reader. Elsewhere every byte is the\n"
@@ -231,5 +246,5 @@ const struct verb verb_console = {
 	"can, and bytes go to one of them).\n"
 	"\n"
 	"Exit code: 0 detached or the VM ended, 35 no such VM or console, 128+n ended by signal n.",
-	NULL, run
+	options, run
 };

@@ -109,7 +109,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 		if (!code)
 			config_print(verb, given);
 	} else {
-		if (cfg.console == CONSOLE_STDIO)
+		if (cfg.console == CONSOLE_STDIO || cfg.hvc == CONSOLE_STDIO)
 			terminal_guard();
 		code = run_machine(&cfg, -1);
 	}

@@ -18,12 +18,8 @@
 /* The sockets of a VM that died. */
 static void remove_remains(const char *name)
 {
-	char control[VM_PATH_SIZE], console[VM_PATH_SIZE];
-
-	if (vm_path(control, name) || vm_console_path(console, control))
-		return;
-	if (!vm_socket_prune(console) && !vm_socket_prune(control))
-		log_info("%s: left by a VM that died, removed", control);
+	if (!vm_sockets_prune(name))
+		log_info("%s: what a VM of that name has left, removed", name);
 }
 
 static int list_run(const struct verb *verb, int argc, char **argv)

@@ -19,7 +19,7 @@ COMMANDS = """qmp_capabilities query-version query-commands query-status stop co
     system_reset quit query-cpus-fast query-cpus balloon query-balloon query-memory-devices
     query-memory-size-summary qom-get qom-set qom-list query-name query-uuid query-kvm
     query-qmp-schema getfd closefd inject-nmi dump-guest-memory query-dump set-action
-    human-monitor-command block_resize query-block query-blockstats""".split()
+    human-monitor-command block_resize query-block query-blockstats query-chardev""".split()
 EVENTS = """SHUTDOWN RESET POWERDOWN STOP RESUME GUEST_PANICKED MEMORY_DEVICE_SIZE_CHANGE
     DUMP_COMPLETED""".split()
 

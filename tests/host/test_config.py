@@ -22,6 +22,8 @@ EVERY = {
     "working-set": ("on", True), "rng": ("64K", None),
     "name": ("vm", None), "uuid": ("01234567-89ab-cdef-0123-456789abcdef", None),
     "qmp": ("/tmp/q", None), "console": ("pty", None),
+    "hvc": ("unix:/tmp/h", None),
+    "port": ("a.b,path=/tmp/p", [{"name": "a.b", "path": "/tmp/p"}]),
     "background": (None, True), "paused": (None, True),
     "no-reboot": (None, True), "panic": ("pause", None), "timeout": ("2.5", 2.5), "debug-exit": (None, True), "loglevel": ("info", None),
     "log-file": ("/tmp/l", None), "log-format": ("text", None), "pid-file": ("/tmp/p", None),
@@ -133,7 +135,7 @@ def values_of_the_wrong_type():
         if name == "cpus":
             wrong += [True]
         for bad in wrong:
-            if name in ("elastic", "disk") and bad == []:
+            if name in ("elastic", "port", "disk") and bad == []:
                 continue  # none at all is a list too
             refused({name: bad}, f"'{name}'", "write ")
     refused({"elastic": {"size": "1G"}}, "'elastic'", "a list")

@@ -55,14 +55,14 @@ Test(qmp_socket, names_are_checked)
 	char name[VM_NAME_MAX + 2];
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
-		cr_expect_eq(vm_name_check(good[i]), 0, "%s", good[i]);
+		cr_expect_eq(vm_name_check("VM name", good[i]), 0, "%s", good[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		cr_expect_eq(vm_name_check(bad[i]), -EINVAL, "%s", bad[i]);
+		cr_expect_eq(vm_name_check("VM name", bad[i]), -EINVAL, "%s", bad[i]);
 	memset(name, 'n', sizeof(name));
 	name[VM_NAME_MAX + 1] = 0;
-	cr_expect_eq(vm_name_check(name), -EINVAL);
+	cr_expect_eq(vm_name_check("VM name", name), -EINVAL);
 	name[VM_NAME_MAX] = 0;
-	cr_expect_eq(vm_name_check(name), 0);
+	cr_expect_eq(vm_name_check("VM name", name), 0);
 }
 
 Test(qmp_socket, run_directory_follows_the_environment)
@@ -90,14 +90,14 @@ Test(qmp_socket, console_is_beside_the_control_socket)
 {
 	char p[VM_PATH_SIZE], longer[VM_PATH_SIZE] = "/";
 
-	cr_assert_eq(vm_console_path(p, "/run/ebb/vm.sock"), 0);
+	cr_assert_eq(vm_beside_path(p, "/run/ebb/vm.sock", "console"), 0);
 	cr_expect_str_eq(p, "/run/ebb/vm.console");
-	cr_assert_eq(vm_console_path(p, "some/where"), 0);
+	cr_assert_eq(vm_beside_path(p, "some/where", "console"), 0);
 	cr_expect_str_eq(p, "some/where.console");
-	cr_assert_eq(vm_console_path(p, ".sock"), 0);
+	cr_assert_eq(vm_beside_path(p, ".sock", "console"), 0);
 	cr_expect_str_eq(p, ".sock.console");
 	memset(longer + 1, 'd', VM_PATH_SIZE - 2);
-	cr_expect_eq(vm_console_path(p, longer), -ENAMETOOLONG);
+	cr_expect_eq(vm_beside_path(p, longer, "console"), -ENAMETOOLONG);
 }
 
 Test(qmp_socket, path_longer_than_a_socket_address_is_refused)

@@ -25,7 +25,7 @@ static bool is_name(const char *name)
 	return true;
 }
 
-int vm_name_check(const char *name)
+int vm_name_check(const char *what, const char *name)
 {
 	char shown[VM_NAME_MAX + 1];
 
@@ -35,8 +35,8 @@ int vm_name_check(const char *name)
 	for (char *p = shown; *p; p++)
 		if (!isprint((unsigned char)*p))
 			*p = '?';
-	return fail_usage("VM name '%s': use 1 to %d of A-Z a-z 0-9 . _ - and begin with a "
-			  "letter or a digit", shown, VM_NAME_MAX);
+	return fail_usage("%s '%s': use 1 to %d of A-Z a-z 0-9 . _ - and begin with a letter or a "
+			  "digit", what, shown, VM_NAME_MAX);
 }
 
 static int too_long(const char *what)
@@ -65,7 +65,7 @@ int vm_path(char path[VM_PATH_SIZE], const char *vm)
 	if (strchr(vm, '/')) {
 		n = snprintf(path, VM_PATH_SIZE, "%s", vm);
 	} else {
-		r = vm_name_check(vm);
+		r = vm_name_check("VM name", vm);
 		if (!r)
 			r = vm_run_dir(dir);
 		if (r)
@@ -75,14 +75,14 @@ int vm_path(char path[VM_PATH_SIZE], const char *vm)
 	return n < VM_PATH_SIZE ? 0 : too_long(vm);
 }
 
-int vm_console_path(char path[VM_PATH_SIZE], const char *control)
+int vm_beside_path(char path[VM_PATH_SIZE], const char *control, const char *ending)
 {
 	size_t n = strlen(control), suffix = strlen(SUFFIX);
 
 	if (n > suffix && !strcmp(control + n - suffix, SUFFIX))
 		n -= suffix;
-	return snprintf(path, VM_PATH_SIZE, "%.*s.console", (int)n, control) < VM_PATH_SIZE ?
-		       0 : too_long("console");
+	return snprintf(path, VM_PATH_SIZE, "%.*s.%s", (int)n, control, ending) < VM_PATH_SIZE ?
+		       0 : too_long(ending);
 }
 
 /* NAME.sock -> NAME; false for any other file. */

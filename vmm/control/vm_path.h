@@ -12,8 +12,11 @@
 #define VM_NAME_MAX 64
 #define VM_PATH_SIZE 108 /* sun_path, with its NUL */
 
-/* 0, or -EINVAL (logged): 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or a digit. */
-int must_check vm_name_check(const char *name);
+/*
+ * 0, or -EINVAL (logged; WHAT it is the name of): 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter
+ * or a digit.
+ */
+int must_check vm_name_check(const char *what, const char *name);
 /* -ENAMETOOLONG (logged) when no socket in it could be named. */
 int must_check vm_run_dir(char dir[VM_PATH_SIZE]);
 /*
@@ -23,10 +26,10 @@ int must_check vm_run_dir(char dir[VM_PATH_SIZE]);
 int must_check vm_path(char path[VM_PATH_SIZE], const char *vm);
 
 /*
- * Where the console of the VM with the control socket CONTROL listens: NAME.console for NAME.sock,
- * else CONTROL.console. -ENAMETOOLONG, logged.
+ * Where another socket of the VM with the control socket CONTROL is: with ENDING "console"
+ * NAME.console for NAME.sock, else CONTROL.console. -ENAMETOOLONG, logged.
  */
-int must_check vm_console_path(char path[VM_PATH_SIZE], const char *control);
+int must_check vm_beside_path(char path[VM_PATH_SIZE], const char *control, const char *ending);
 
 struct vm_entry {
 	char name[VM_NAME_MAX + 1];

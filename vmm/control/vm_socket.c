@@ -2,6 +2,7 @@
 /* vm_socket.c - bind, listen, connect, and the choice between a live socket and a stale one. */
 #include "vmm/control/vm_socket.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -211,6 +212,27 @@ int vm_socket_prune(const char *path)
 	if (r != -ECONNREFUSED || lstat(path, &st) || !S_ISSOCK(st.st_mode))
 		return 0;
 	return unlink(path) && errno != ENOENT ? fail(-errno, "remove %s", path) : 0;
+}
+
+int vm_sockets_prune(const char *vm)
+{
+	char dir[VM_PATH_SIZE], path[VM_PATH_SIZE];
+	size_t n = strlen(vm);
+	int r = vm_run_dir(dir);
+	struct dirent *d;
+	DIR *stream;
+
+	if (r)
+		return r;
+	stream = opendir(dir);
+	if (!stream)
+		return errno == ENOENT ? 0 : fail(-errno, "open %s", dir);
+	while (!r && (d = readdir(stream)))
+		if (!strncmp(d->d_name, vm, n) && d->d_name[n] == '.' &&
+		    snprintf(path, sizeof(path), "%s/%s", dir, d->d_name) < (int)sizeof(path))
+			r = vm_socket_prune(path);
+	closedir(stream);
+	return r;
 }
 
 void vm_socket_close(struct vm_socket *s)

@@ -33,6 +33,8 @@ void vm_socket_close(struct vm_socket *socket);
 int must_check vm_socket_connect(const char *path, uint64_t until_ns, int *fd);
 /* Removes the socket at PATH if a VM that died has left it; no effect on any other file. */
 int must_check vm_socket_prune(const char *path);
+/* The same for all sockets of the run directory whose name is VM and, after a point, more. */
+int must_check vm_sockets_prune(const char *vm);
 /* Does somebody serve it? */
 bool vm_socket_is_live(const char *path);
 

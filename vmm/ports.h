@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ports.h - the virtio console in its machine: where hvc0 and the named ports are reached.
+ * Thread: the loop.
+ */
+#ifndef EBB_PORTS_H
+#define EBB_PORTS_H
+
+#include "devices/virtio_console.h"
+#include "vmm/config.h"
+#include "vmm/console.h"
+
+struct machine;
+
+struct ports {
+	struct vcon *vcon;   /* NULL: neither --hvc nor --port */
+	struct console *hvc; /* NULL: no --hvc */
+	struct console *channels[CONFIG_MAX_PORTS]; /* as in the configuration */
+	int size_fd; /* SIGWINCH, of a terminal that is hvc0; -1: none */
+};
+
+/* The number of a port of the configuration in the device: 0 is the console. */
+static inline unsigned int ports_id(unsigned int i) { return i + 1; }
+
+/* The device, if it was asked for. The caller puts it behind a transport. 0 or -errno, logged. */
+int must_check ports_add(struct machine *m);
+/* Opens the sockets and the rest of the hosts' ends. 0 or -errno, logged. */
+int must_check ports_open(struct machine *m);
+/* With the device lock; no vCPU runs any more. Also after a failure. */
+void ports_close(struct machine *m);
+
+#endif
