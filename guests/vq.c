@@ -131,7 +131,7 @@ bool vq_poll(struct vq *vq, uint16_t *head, uint32_t *written)
 	return true;
 }
 
-static void wait_a_moment(const struct virtio *dev)
+void vq_pause(const struct virtio *dev)
 {
 	if (!dev->interrupts) {
 		cpu_pause();
@@ -151,7 +151,7 @@ uint32_t vq_wait(struct vq *vq, uint16_t *head)
 		if (cpu_tsc() - start > CPU_PATIENCE_CYCLES)
 			FAIL("device %u does not answer, status 0x%x", vq->dev->device_id,
 			     virtio_status(vq->dev));
-		wait_a_moment(vq->dev);
+		vq_pause(vq->dev);
 	}
 	return written;
 }

@@ -46,6 +46,8 @@ uint16_t vq_add(struct vq *vq, const struct vq_buffer *buffers, unsigned int nr_
 void vq_kick(struct vq *vq);
 /* Takes one used element; false: none yet. */
 bool vq_poll(struct vq *vq, uint16_t *head, uint32_t *written);
+/* Waits a moment, or for an interrupt of the device. */
+void vq_pause(const struct virtio *dev);
 /* One request of several buffers from start to end; bytes written by the device. No other may be
  * under way. */
 uint32_t vq_run(struct vq *vq, const struct vq_buffer *buffers, unsigned int nr_out,
