@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtio console of a stock kernel: hvc0 as a terminal, named ports both ways, and what Linux
+makes of clients that come and go."""
+import hashlib
+import os
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from linux import LinuxVm  # pylint: disable=wrong-import-position
+from tap import main, test  # pylint: disable=wrong-import-position
+from vm import MiB, SLOW, KiB  # pylint: disable=wrong-import-position
+
+SIZE = 4 * MiB
+PORT = "/dev/virtio-ports/org.ebb.test"
+# What udev does on a whole system; a port has its name a moment after its driver.
+LINK = ("mkdir -p /dev/virtio-ports; for n in /sys/class/virtio-ports/*/name; do p=${n%/name}; "
+        "ln -sf /dev/${p##*/} /dev/virtio-ports/$(cat $n); done; ls /dev/virtio-ports")
+
+
+class Client(socket.socket):
+    """Connected to a socket beside the control socket."""
+
+    def __init__(self, vm, ending="org.ebb.test.port"):
+        super().__init__(socket.AF_UNIX)
+        self.settimeout(60 * SLOW)
+        self.connect(f"{vm.folder}/qmp.{ending}")
+
+    def until(self, end):
+        data = b""
+        while not data.endswith(end):
+            piece = self.recv(1)
+            assert piece, f"the end after {data!r}"
+            data += piece
+        return data
+
+
+def names(vm, wanted):
+    for _ in range(50):
+        found = vm.sh(LINK, check=False).split()
+        if set(found) == wanted:
+            return
+        vm.sh("sleep 0.1")
+    raise AssertionError(f"ports {found}")
+
+
+def both_ways(vm):
+    data = os.urandom(SIZE)
+    with Client(vm) as client:
+        vm.send(f"head -c {SIZE} {PORT} | md5sum; echo taken\n")
+        client.sendall(data)
+        assert vm.expect(r"^(?:# )?([0-9a-f]{32}) ", 120).group(1).decode() == \
+            hashlib.md5(data).hexdigest()
+        vm.expect("^taken")
+        vm.send(f"head -c {SIZE} /dev/urandom > /tmp/r; md5sum < /tmp/r; cat /tmp/r > {PORT}\n")
+        got = b""
+        while len(got) < SIZE:
+            piece = client.recv(256 * KiB)
+            assert piece, f"the end after {len(got)} bytes"
+            got += piece
+        assert vm.expect(r"^(?:# )?([0-9a-f]{32}) ", 120).group(1).decode() == \
+            hashlib.md5(got).hexdigest()
+
+
+def come_and_go(vm):
+    # A writer waits for a client, and a reader sees the end when that goes.
+    vm.sh(f"(exec 3<>{PORT}; echo early >&3; cat <&3 >/tmp/got; echo ended >>/tmp/got) &")
+    vm.sh("sleep 0.5; test ! -e /tmp/got")
+    with Client(vm) as client:
+        assert client.until(b"\n") == b"early\n"
+        client.sendall(b"late\n")
+    vm.sh("for i in $(seq 100); do grep -q ended /tmp/got && break; sleep 0.1; done")
+    assert vm.sh("cat /tmp/got").split() == ["late", "ended"]
+
+
+def terminal(vm):
+    vm.sh("setsid getty -n -l /bin/sh -L 0 hvc0 vt100 &")
+    with Client(vm, "hvc0") as client:
+        client.until(b"# ")
+        client.sendall(b"tty\n")
+        client.until(b"/dev/hvc0\r\n")
+        client.sendall(b"echo hello-$((6 * 7))\n")
+        client.until(b"hello-42\r\n")
+        # Echo, line editing and signals are the terminal's.
+        client.sendall(b"sleep 1000\n\x03echo inter\x7f\x7frupted-$?\n")
+        client.until(b"intrupted-130\r\n")
+    assert vm.sh("echo still here") == "still here"
+
+
+@test
+def hvc0_and_a_named_port():
+    with LinuxVm("-m", "256M", "--hvc=unix", "--port", "org.ebb.test", "--port", "other",
+                 params="console=hvc0 console=ttyS0") as vm:
+        vm.ready()
+        names(vm, {"org.ebb.test", "other"})
+        both_ways(vm)
+        come_and_go(vm)
+        # A new driver finds all of it again.
+        with Client(vm):
+            vm.sh("rmmod virtio_console && insmod /lib/modules/*virtio_console.ko")
+            names(vm, {"org.ebb.test", "other"})
+        both_ways(vm)
+        terminal(vm)
+        vm.send("poweroff -f\n")
+        assert vm.wait(60) == 0, vm.tail()
+
+
+main()
