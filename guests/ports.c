@@ -12,6 +12,7 @@
  *   l      receives a line, prints "line TEXT", sends "guest saw TEXT"
  *   h      says hello on hvc0
  *   e      writes "!" there by emergency write
+ *   z      prints "size COLUMNS ROWS", of hvc0
  *   q      ends
  *
  * What is sent and received is a stream of 64-bit numbers that count from 0, little endian.
@@ -214,12 +215,20 @@ static void line(void)
 	put_text(&out, answer);
 }
 
+static void size(void)
+{
+	uint32_t both = virtio_config_word(&dev, offsetof(struct virtio_console_config, cols));
+
+	print("size %u %u\n", both & 0xffff, both >> 16);
+}
+
 /* --- the whole --------------------------------------------------------------------------------- */
 
 static void open_device(void)
 {
 	const uint64_t wanted = UINT64_C(1) << VIRTIO_CONSOLE_F_MULTIPORT |
 				UINT64_C(1) << VIRTIO_CONSOLE_F_EMERG_WRITE |
+				UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE |
 				UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX;
 
 	if (!virtio_find(&dev, VIRTIO_ID_CONSOLE, 0))
@@ -283,6 +292,7 @@ int guest_main(void)
 					       offsetof(struct virtio_console_config, emerg_wr),
 					       '!');
 			break;
+		case 'z': size(); break;
 		case 'q': PASS();
 		default:
 			while (cpu_tsc() - start < POLL_CYCLES)

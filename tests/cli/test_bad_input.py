@@ -342,6 +342,47 @@ def a_socket_that_is_listened_to_by_somebody_else():
             assert os.path.exists(path)
 
 
+@test
+def ports_that_can_not_be():
+    def port(*words, more=()):
+        return ["-k", HELLO, *[x for w in words for x in ("--port", w)], *more]
+    for name in ("", ",path=/tmp/x", "-x", "a b", "a/b", "x" * 65, "ä", "a=b", ".."):
+        refused(port(name), "--port: name", "letter or a digit")
+    refused(port("a", "b", "a"), "two ports of the name a")
+    refused(port("a,path=/tmp/x", "b,path=/tmp/x"), "a and b", "same path /tmp/x")
+    refused(port("a,path=" + "/x" * 60), "--port a", "107 bytes")
+    refused(port("a,path="), "--port a", "107 bytes")
+    refused(port("a,frob=1"), "--port a", "'frob=1'", "path=PATH")
+    refused(port("a,path"), "--port a", "path=PATH")
+    refused(port(*[f"p{i}" for i in range(15)]), "--port", "at most 14")
+    refused(port("a,path=/nonexistent/a"), "/nonexistent", "No such file")
+    refused(["-k", HELLO, "-m", "64M", "--port", "x" * 60, "--name", "y" * 50], "x.port", "107 bytes",
+            "EBB_RUN_DIR")
+
+
+@test
+def ports_whose_socket_is_in_use():
+    with Vm("-k", guest("console"), "-m", "64M", "--port", "a") as vm:
+        vm.expect("^ready\r\n")
+        path = f"{vm.folder}/qmp.a.port"
+        refused(["-k", HELLO, "--port", f"b,path={path}"], path, "in use", "another name or path")
+        refused(["-k", HELLO, "--port", f"b,path={vm.qmp_path}"], vm.qmp_path, "in use")
+        # One of two: what the first has made goes as well.
+        refused(["-k", HELLO, "--hvc=unix", "--port", "a", "--port", f"b,path={path}"], path,
+                "in use")
+    with with_file(b"precious") as path:
+        refused(["-k", HELLO, "--port", f"b,path={path}"], path, "no socket",
+                folder=os.path.dirname(path))
+
+
+@test
+def hvc0_where_it_can_not_be():
+    refused(["-k", HELLO, "--hvc", "here"], "--hvc", "'here'", "unix:PATH")
+    refused(["-k", HELLO, "--hvc=stdio", "--console=stdio"], "--hvc and --console", "leave --console")
+    refused(["-k", HELLO, "--hvc=stdio", "--background"], "--background", "--hvc=unix")
+    refused(["-k", HELLO, "--hvc=unix:" + "/x" * 60], "107 bytes")
+
+
 # --- KVM
 
 def namespaces():

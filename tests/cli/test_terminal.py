@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The terminal is as it was, whichever way ebb ends."""
 import contextlib
+import fcntl
 import glob
 import os
 import signal
+import socket
+import struct
 import sys
 import tempfile
 import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, read, test  # pylint: disable=wrong-import-position
-from terminal import TerminalVm  # pylint: disable=wrong-import-position
+from terminal import Peer, TerminalVm  # pylint: disable=wrong-import-position
 from vm import guest, wait_until  # pylint: disable=wrong-import-position
 
 
@@ -209,6 +212,27 @@ def a_line_pasted_at_once_arrives_whole():
         vm.send(text)
         for byte in text:
             assert vm.expect(r"^got (..)\r\n").group(1) == b"%02x" % byte
+
+
+@test
+def hvc0_on_the_terminal():
+    with TerminalVm("-k", guest("ports"), "-m", "64M", "--debug-exit", "--hvc=stdio", "--port",
+                    "test", size=(25, 90)) as vm, socket.socket(socket.AF_UNIX) as serial:
+        wait_until(lambda: os.path.exists(f"{vm.folder}/qmp.console"), 20, "the serial port")
+        serial.connect(f"{vm.folder}/qmp.console")
+        serial = Peer(serial.detach())
+        serial.expect("^ready\r\n")
+        assert vm.is_raw(), vm.settings()
+        serial.send("h")
+        vm.expect("^hello on hvc0\n")
+        serial.send("z")
+        serial.expect("^size 90 25\r\n")
+        fcntl.ioctl(vm.master, termios.TIOCSWINSZ, struct.pack("4H", 43, 132, 0, 0))
+        wait_until(lambda: serial.send("z") or serial.expect(r"^size (\d+) ").group(1) == b"132", 10,
+                   "the new size")
+        vm.send("\x01x")
+        restored(vm, 0)
+        os.close(serial.fd)
 
 
 main()

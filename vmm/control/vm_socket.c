@@ -134,8 +134,8 @@ static int remove_stale(const char *path)
 	if (!r)
 		close(fd);
 	if (!r || r == -ETIMEDOUT) {
-		log_error("socket %s is in use: a VM of that name is running; choose "
-			  "another name or stop it first", path);
+		log_error("socket %s is in use: a VM of that name, or somebody else, is there; "
+			  "choose another name or path, or stop it first", path);
 		return -EADDRINUSE;
 	}
 	if (r != -ECONNREFUSED)
