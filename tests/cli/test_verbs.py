@@ -21,13 +21,14 @@ VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
     "run": ("kernel", "initrd", "params", "memory", "elastic", "disk", "cpus", "guard", "violation", "huge",
             "balloon", "deflate-on-oom", "free-page-reporting", "free-page-hinting", "working-set",
-            "name", "uuid", "qmp", "console", "background", "paused", "no-reboot", "debug-exit",
-            "loglevel", "log-file", "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),
+            "name", "uuid", "qmp", "console", "hvc", "port", "background", "paused", "no-reboot",
+            "debug-exit", "loglevel", "log-file", "log-format", "pid-file", "kvm", "userfaultfd",
+            "config", "print-config"),
     "list": (), "stat": ("json", "watch"), "resize": ("wait", "timeout", "device", "cancel"),
     "balloon": ("wait", "timeout", "cancel"), "reclaim": ("wait", "timeout", "cancel"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
-    "console": (), "dump": ("force",),
+    "console": ("hvc",), "dump": ("force",),
     "doctor": ("json",), "completion": (), "man": (), "version": (),
 }
 

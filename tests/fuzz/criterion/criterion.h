@@ -16,6 +16,7 @@
 #define cr_assert(cond, ...)	   fuzz_check(cond)
 #define cr_assert_not(cond, ...)   fuzz_check(!(cond))
 #define cr_assert_eq(a, b, ...)	   fuzz_check((a) == (b))
+#define cr_assert_neq(a, b, ...)   fuzz_check((a) != (b))
 #define cr_assert_lt(a, b, ...)	   fuzz_check((a) < (b))
 #define cr_assert_leq(a, b, ...)   fuzz_check((a) <= (b))
 #define cr_assert_gt(a, b, ...)	   fuzz_check((a) > (b))
