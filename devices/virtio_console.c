@@ -402,6 +402,15 @@ static void reset(struct virtio_dev *dev)
 	}
 }
 
+static void tell_size(struct virtio_dev *dev)
+{
+	if (virtio_has(dev, VIRTIO_CONSOLE_F_SIZE))
+		virtio_config_changed(dev);
+}
+
+/* Linux looks at the size only when it is told that it has changed. */
+static void driver_ok(struct virtio_dev *dev) { tell_size(dev); }
+
 static void config_read(struct virtio_dev *dev, void *config)
 {
 	const struct vcon *v = vcon_of(dev);
@@ -428,6 +437,7 @@ static const struct virtio_ops ops = {
 	.has_queue = has_queue,
 	.kick = kick,
 	.reset = reset,
+	.driver_ok = driver_ok,
 	.config_read = config_read,
 	.config_write = config_write,
 	.config_bytes = sizeof(struct vcon_config),
@@ -488,8 +498,7 @@ void vcon_set_size(struct vcon *v, unsigned int columns, unsigned int rows)
 {
 	v->columns = (uint16_t)columns;
 	v->rows = (uint16_t)rows;
-	if (virtio_has(&v->dev, VIRTIO_CONSOLE_F_SIZE))
-		virtio_config_changed(&v->dev);
+	tell_size(&v->dev);
 }
 
 bool vcon_is_open(const struct vcon *v, unsigned int port) { return is_open(&v->ports[port]); }

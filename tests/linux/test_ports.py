@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtio console of a stock kernel: hvc0 as a terminal, named ports both ways, and what Linux
 makes of clients that come and go."""
+import fcntl
 import hashlib
 import os
 import socket
+import struct
 import sys
+import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from linux import LinuxVm  # pylint: disable=wrong-import-position
+from linux import INITRD, KERNEL, PARAMS, LinuxVm  # pylint: disable=wrong-import-position
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import MiB, SLOW, KiB  # pylint: disable=wrong-import-position
+from terminal import Peer, TerminalVm  # pylint: disable=wrong-import-position
+from vm import MiB, SLOW, KiB, wait_until  # pylint: disable=wrong-import-position
 
 SIZE = 4 * MiB
 PORT = "/dev/virtio-ports/org.ebb.test"
@@ -74,7 +78,7 @@ def come_and_go(vm):
 
 
 def terminal(vm):
-    vm.sh("setsid getty -n -l /bin/sh -L 0 hvc0 vt100 &")
+    vm.sh("setsid getty -n -l /bin/sh -L 0 hvc0 vt100")
     with Client(vm, "hvc0") as client:
         client.until(b"# ")
         client.sendall(b"tty\n")
@@ -103,6 +107,26 @@ def hvc0_and_a_named_port():
         terminal(vm)
         vm.send("poweroff -f\n")
         assert vm.wait(60) == 0, vm.tail()
+
+
+@test
+def hvc0_alone_on_a_terminal_has_its_size():
+    with TerminalVm("-k", KERNEL, "-i", INITRD, "-m", "256M", "--hvc=stdio", "-p", PARAMS,
+                    size=(25, 90)) as vm:
+        wait_until(lambda: os.path.exists(f"{vm.folder}/qmp.console"), 20, "the serial port")
+        serial = socket.socket(socket.AF_UNIX)
+        serial.connect(f"{vm.folder}/qmp.console")
+        with Peer(serial.detach()) as shell:
+            shell.expect("ebb-guest: ready", 120)
+            shell.send("setsid getty -n -l /bin/sh -L 0 hvc0 vt100\n")
+            vm.expect("# ")
+            vm.send("stty size\r")
+            vm.expect(r"^25 90\r\n")
+            fcntl.ioctl(vm.master, termios.TIOCSWINSZ, struct.pack("4H", 43, 132, 0, 0))
+            wait_until(lambda: vm.send("stty size\r") or
+                       vm.expect(r"^(\d+) \d+\r\n").group(1) == b"43", 20, "the new size")
+            vm.send("\x01x")
+            vm.restored(0)
 
 
 main()

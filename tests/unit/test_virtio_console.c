@@ -152,7 +152,7 @@ Test(vcon, size_may_change_and_the_driver_is_told)
 {
 	vcon_set_size(rig.v, 80, 25);
 	fake_driver_start(drv, BIT(VIRTIO_CONSOLE_F_SIZE));
-	fake_driver_take_interrupts(drv);
+	cr_assert_eq(fake_driver_take_interrupts(drv), VIRTIO_MMIO_INT_CONFIG, "to have it read");
 	vcon_set_size(rig.v, 132, 43);
 	cr_assert_eq(fake_driver_take_interrupts(drv), VIRTIO_MMIO_INT_CONFIG);
 	cr_assert_eq(fake_driver_config(drv, 0, 4), 43 << 16 | 132);
