@@ -42,7 +42,7 @@ struct vcon_port {
 struct vcon {
 	struct virtio_dev dev;
 	struct virtio_ops ops; /* of so many queues */
-	unsigned int nr_ports, nr_queues;
+	unsigned int nr_ports;
 	uint16_t columns, rows;
 	struct vcon_port ports[VCON_MAX_PORTS];
 	uint8_t piece[PIECE_BYTES];

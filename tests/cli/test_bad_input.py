@@ -356,8 +356,8 @@ def ports_that_can_not_be():
     refused(port("a,path"), "--port a", "path=PATH")
     refused(port(*[f"p{i}" for i in range(15)]), "--port", "at most 14")
     refused(port("a,path=/nonexistent/a"), "/nonexistent", "No such file")
-    refused(["-k", HELLO, "-m", "64M", "--port", "x" * 60, "--name", "y" * 50], "x.port", "107 bytes",
-            "EBB_RUN_DIR")
+    refused(["-k", HELLO, "-m", "64M", "--port", "x" * 60, "--name", "y" * 50], "x.port",
+            "107 bytes", "EBB_RUN_DIR")
 
 
 @test
@@ -378,7 +378,8 @@ def ports_whose_socket_is_in_use():
 @test
 def hvc0_where_it_can_not_be():
     refused(["-k", HELLO, "--hvc", "here"], "--hvc", "'here'", "unix:PATH")
-    refused(["-k", HELLO, "--hvc=stdio", "--console=stdio"], "--hvc and --console", "leave --console")
+    refused(["-k", HELLO, "--hvc=stdio", "--console=stdio"], "--hvc and --console",
+            "leave --console")
     refused(["-k", HELLO, "--hvc=stdio", "--background"], "--background", "--hvc=unix")
     refused(["-k", HELLO, "--hvc=unix:" + "/x" * 60], "107 bytes")
 

@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import EBB, KiB, Qmp, Vm, guest, wait_until  # pylint: disable=wrong-import-position
+from vm import EBB, KiB, Qmp, Vm, guest, idles, wait_until  # pylint: disable=wrong-import-position
 
 LINE = rb"flood (\d{8}) 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJK\r\n"
 LINE_BYTES = 64
@@ -21,21 +21,6 @@ FLOOD = 80 * KiB
 
 def console(params="", **files):
     return Vm("-k", guest("console"), "-m", "64M", "--debug-exit", "-p", params, **files)
-
-
-def loop_ticks(vm):
-    """CPU time of ebb's first thread, in clock ticks."""
-    with open(f"/proc/{vm.pid}/task/{vm.pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def idles(vm):
-    """The loop waits, it does not spin."""
-    before = loop_ticks(vm)
-    time.sleep(0.5)
-    used = loop_ticks(vm) - before
-    assert used <= os.sysconf("SC_CLK_TCK") // 5, f"{used} ticks in half a second"
 
 
 def fill(vm):

@@ -228,8 +228,8 @@ def hvc0_on_the_terminal():
         serial.send("z")
         serial.expect("^size 90 25\r\n")
         fcntl.ioctl(vm.master, termios.TIOCSWINSZ, struct.pack("4H", 43, 132, 0, 0))
-        wait_until(lambda: serial.send("z") or serial.expect(r"^size (\d+) ").group(1) == b"132", 10,
-                   "the new size")
+        wait_until(lambda: serial.send("z") or
+                   serial.expect(r"^size (\d+) ").group(1) == b"132", 10, "the new size")
         vm.send("\x01x")
         restored(vm, 0)
         os.close(serial.fd)

@@ -3,15 +3,15 @@
 come, go and wait for their turn."""
 import array
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from port_client import PortClient  # pylint: disable=wrong-import-position
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import EBB, SLOW, KiB, MiB, Vm, ebb, guest, scratch, wait_until  # pylint: disable=wrong-import-position
+from vm import EBB, SLOW, KiB, MiB, Vm, ebb, guest, idles, scratch, wait_until  # pylint: disable=wrong-import-position
 
 # An emulated machine has not the time.
 STREAM = int(os.environ.get("EBB_PORTS_MIB", 100 if SLOW == 1 else 8)) * MiB
@@ -28,30 +28,8 @@ def ports(size=MiB, *arguments, opens=True):
     return vm
 
 
-class Client(socket.socket):
-    """Connected to a socket beside the control socket."""
-
-    def __init__(self, vm, ending="test.port"):
-        super().__init__(socket.AF_UNIX)
-        self.settimeout(60 * SLOW)
-        self.connect(f"{vm.folder}/qmp.{ending}")
-
-    def line(self):
-        data = b""
-        while not data.endswith(b"\n"):
-            piece = self.recv(1)
-            assert piece, f"the end after {data!r}"
-            data += piece
-        return data
-
-    def is_silent(self, seconds=0.3):
-        self.settimeout(seconds)
-        try:
-            return self.recv(1, socket.MSG_PEEK) is None
-        except socket.timeout:
-            return True
-        finally:
-            self.settimeout(60 * SLOW)
+def client_of(vm, ending="test.port"):
+    return PortClient(vm, ending)
 
 
 def stream(start, end):
@@ -80,24 +58,9 @@ def write_stream(client, size):
         client.sendall(stream(at, min(at + MiB, size)))
 
 
-def loop_ticks(vm):
-    """CPU time of ebb's first thread, in clock ticks."""
-    with open(f"/proc/{vm.pid}/task/{vm.pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def idles(vm):
-    """The loop waits, it does not spin."""
-    before = loop_ticks(vm)
-    time.sleep(0.5)
-    used = loop_ticks(vm) - before
-    assert used <= os.sysconf("SC_CLK_TCK") // 5, f"{used} ticks in half a second"
-
-
 @test
 def a_stream_each_way_at_once_with_a_reader_that_stalls():
-    with ports(STREAM) as vm, Client(vm) as client:
+    with ports(STREAM) as vm, client_of(vm) as client:
         vm.expect("^host open\r\n")
         before = vm.status("VmHWM")
         start = time.monotonic()
@@ -126,7 +89,7 @@ def a_stream_each_way_at_once_with_a_reader_that_stalls():
 
 @test
 def a_reader_that_stalls_stops_the_guest():
-    with ports(4 * MiB) as vm, Client(vm) as client:
+    with ports(4 * MiB) as vm, client_of(vm) as client:
         vm.expect("^host open\r\n")
         vm.send("s")
         idles(vm)
@@ -136,9 +99,8 @@ def a_reader_that_stalls_stops_the_guest():
         vm.expect("^sent\r\n")
 
 
-@test
-def a_guest_that_does_not_read_stops_the_writer():
-    with ports(4 * MiB, opens=False) as vm, Client(vm) as client:
+def guest_stops_writer(opens):
+    with ports(4 * MiB, opens=opens) as vm, client_of(vm) as client:
         data, at = stream(0, 4 * MiB), 0
         client.setblocking(False)
         for _ in range(3):
@@ -149,10 +111,15 @@ def a_guest_that_does_not_read_stops_the_writer():
                 idles(vm)
         assert at < BETWEEN, f"{at >> 10} KiB went nowhere"
         client.setblocking(True)
-        vm.send("o")
-        vm.send("r")
+        vm.send("r" if opens else "or")
         client.sendall(data[at:])
         vm.expect("^received\r\n")
+
+
+@test
+def a_guest_that_does_not_read_stops_the_writer():
+    guest_stops_writer(False)  # its end is closed
+    guest_stops_writer(True)  # it has given buffers, and gives no more
 
 
 @test
@@ -160,7 +127,7 @@ def output_without_a_client_is_lost():
     with ports() as vm:
         vm.send("s")
         vm.expect("^sent\r\n")
-        with Client(vm) as client:
+        with client_of(vm) as client:
             vm.expect("^host open\r\n")
             assert client.is_silent()
             vm.send("l")
@@ -170,15 +137,15 @@ def output_without_a_client_is_lost():
             client.recv(1)
         # One that goes in the middle of it: the guest goes on.
         vm.expect("(?s)^host closed\r\n.*^sent\r\n|^sent\r\n.*^host closed\r\n")
-        with Client(vm) as client:
+        with client_of(vm) as client:
             vm.expect("^host open\r\n")
             assert client.is_silent()
 
 
 @test
 def clients_are_served_in_turn():
-    with ports() as vm, Client(vm) as first:
-        second, third = Client(vm), Client(vm)
+    with ports() as vm, client_of(vm) as first:
+        second, third = client_of(vm), client_of(vm)
         second.sendall(b"two\n")
         third.sendall(b"three\n")
         vm.expect("^host open\r\n")
@@ -208,11 +175,11 @@ def clients_are_served_in_turn():
 @test
 def input_of_a_client_that_has_gone_is_lost_while_the_guests_end_is_closed():
     with ports(opens=False) as vm:
-        with Client(vm) as client:
+        with client_of(vm) as client:
             vm.expect("^host open\r\n")
             client.sendall(b"stale\n")
         vm.expect("^host closed\r\n")
-        with Client(vm) as client:
+        with client_of(vm) as client:
             vm.expect("^host open\r\n")
             client.sendall(b"fresh\n")
             vm.send("ol")
@@ -221,7 +188,7 @@ def input_of_a_client_that_has_gone_is_lost_while_the_guests_end_is_closed():
 
 @test
 def the_next_boot_finds_the_client_again():
-    with ports() as vm, Client(vm) as client:
+    with ports() as vm, client_of(vm) as client:
         vm.expect("^host open\r\n")
         vm.qmp.command("system_reset")
         vm.expect("^host open\r\n")
@@ -233,7 +200,7 @@ def the_next_boot_finds_the_client_again():
 
 @test
 def a_paused_guest_is_left_alone():
-    with ports() as vm, Client(vm) as client:
+    with ports() as vm, client_of(vm) as client:
         vm.expect("^host open\r\n")
         vm.send("l")
         time.sleep(0.2)
@@ -250,15 +217,15 @@ def hvc0_is_a_console():
     with ports(MiB, "--hvc", "unix") as vm:
         assert b"console 0\r\n" in vm.output
         vm.send("he")
-        with Client(vm, "hvc0") as client:  # what came before is kept
+        with client_of(vm, "hvc0") as client:  # what came before is kept
             assert client.line() == b"hello on hvc0\n" and client.recv(1) == b"!"
             vm.send("h")
             assert client.line() == b"hello on hvc0\n"
-            with Client(vm, "hvc0") as other:
+            with client_of(vm, "hvc0") as other:
                 assert b"is attached already" in other.line()
         vm.send("h")
-        attached = subprocess.Popen([EBB, "console", vm.qmp_path, "--hvc"], stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.PIPE)
+        attached = subprocess.Popen([EBB, "console", vm.qmp_path, "--hvc"],
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         assert attached.stdout.read(30) == b"hello on hvc0\n!hello on hvc0\nh"
         vm.send("q")
         assert vm.wait() == 0
@@ -280,7 +247,7 @@ def control_clients_see_the_ports():
         assert found["serial0"]["filename"] == "stdio", found
         wait_until(lambda: chardevs()["test"]["frontend-open"], 10, "the guest's end open")
         assert not found["org.ebb.agent"]["frontend-open"], found
-        with Client(vm):
+        with client_of(vm):
             vm.expect("^host open\r\n")
             stat = vm.qmp.command("__org.ebb_stat")
             port = next(p for p in stat["ports"] if p["name"] == "test")

@@ -55,6 +55,21 @@ def wait_until(condition, seconds, what):
         time.sleep(0.02)
 
 
+def loop_ticks(vm):
+    """CPU time of ebb's first thread, in clock ticks."""
+    with open(f"/proc/{vm.pid}/task/{vm.pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def idles(vm):
+    """The loop waits, it does not spin."""
+    before = loop_ticks(vm)
+    time.sleep(0.5)
+    used = loop_ticks(vm) - before
+    assert used <= os.sysconf("SC_CLK_TCK") // 5, f"{used} ticks in half a second"
+
+
 @contextlib.contextmanager
 def scratch():
     """A folder that goes with the block."""

@@ -11,32 +11,16 @@ import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from linux import INITRD, KERNEL, PARAMS, LinuxVm  # pylint: disable=wrong-import-position
+from port_client import PortClient  # pylint: disable=wrong-import-position
 from tap import main, test  # pylint: disable=wrong-import-position
 from terminal import Peer, TerminalVm  # pylint: disable=wrong-import-position
-from vm import MiB, SLOW, KiB, wait_until  # pylint: disable=wrong-import-position
+from vm import KiB, MiB, wait_until  # pylint: disable=wrong-import-position
 
 SIZE = 4 * MiB
-PORT = "/dev/virtio-ports/org.ebb.test"
+PORT, SOCKET = "/dev/virtio-ports/org.ebb.test", "org.ebb.test.port"
 # What udev does on a whole system; a port has its name a moment after its driver.
 LINK = ("mkdir -p /dev/virtio-ports; for n in /sys/class/virtio-ports/*/name; do p=${n%/name}; "
         "ln -sf /dev/${p##*/} /dev/virtio-ports/$(cat $n); done; ls /dev/virtio-ports")
-
-
-class Client(socket.socket):
-    """Connected to a socket beside the control socket."""
-
-    def __init__(self, vm, ending="org.ebb.test.port"):
-        super().__init__(socket.AF_UNIX)
-        self.settimeout(60 * SLOW)
-        self.connect(f"{vm.folder}/qmp.{ending}")
-
-    def until(self, end):
-        data = b""
-        while not data.endswith(end):
-            piece = self.recv(1)
-            assert piece, f"the end after {data!r}"
-            data += piece
-        return data
 
 
 def names(vm, wanted):
@@ -50,7 +34,7 @@ def names(vm, wanted):
 
 def both_ways(vm):
     data = os.urandom(SIZE)
-    with Client(vm) as client:
+    with PortClient(vm, SOCKET) as client:
         vm.send(f"head -c {SIZE} {PORT} | md5sum; echo taken\n")
         client.sendall(data)
         assert vm.expect(r"^(?:# )?([0-9a-f]{32}) ", 120).group(1).decode() == \
@@ -70,7 +54,7 @@ def come_and_go(vm):
     # A writer waits for a client, and a reader sees the end when that goes.
     vm.sh(f"(exec 3<>{PORT}; echo early >&3; cat <&3 >/tmp/got; echo ended >>/tmp/got) &")
     vm.sh("sleep 0.5; test ! -e /tmp/got")
-    with Client(vm) as client:
+    with PortClient(vm, SOCKET) as client:
         assert client.until(b"\n") == b"early\n"
         client.sendall(b"late\n")
     vm.sh("for i in $(seq 100); do grep -q ended /tmp/got && break; sleep 0.1; done")
@@ -79,7 +63,7 @@ def come_and_go(vm):
 
 def terminal(vm):
     vm.sh("setsid getty -n -l /bin/sh -L 0 hvc0 vt100")
-    with Client(vm, "hvc0") as client:
+    with PortClient(vm, "hvc0") as client:
         client.until(b"# ")
         client.sendall(b"tty\n")
         client.until(b"/dev/hvc0\r\n")
@@ -100,7 +84,7 @@ def hvc0_and_a_named_port():
         both_ways(vm)
         come_and_go(vm)
         # A new driver finds all of it again.
-        with Client(vm):
+        with PortClient(vm, SOCKET):
             vm.sh("rmmod virtio_console && insmod /lib/modules/*virtio_console.ko")
             names(vm, {"org.ebb.test", "other"})
         both_ways(vm)
