@@ -19,11 +19,11 @@ VM_VERBS = ("stat", "resize", "balloon", "reclaim", "guard", "pause", "resume", 
             "stop", "console", "dump")
 VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
-    "run": ("kernel", "initrd", "params", "memory", "elastic", "disk", "cpus", "guard", "violation", "huge",
-            "balloon", "deflate-on-oom", "free-page-reporting", "free-page-hinting", "working-set",
-            "name", "uuid", "qmp", "console", "hvc", "port", "background", "paused", "no-reboot",
-            "debug-exit", "loglevel", "log-file", "log-format", "pid-file", "kvm", "userfaultfd",
-            "config", "print-config"),
+    "run": ("kernel", "initrd", "params", "memory", "elastic", "disk", "cpus", "guard", "violation",
+            "huge", "balloon", "deflate-on-oom", "free-page-reporting", "free-page-hinting",
+            "working-set", "rng", "name", "uuid", "qmp", "console", "hvc", "port", "background",
+            "paused", "no-reboot", "panic", "timeout", "debug-exit", "loglevel", "log-file",
+            "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),
     "list": (), "stat": ("json", "watch"), "resize": ("wait", "timeout", "device", "cancel"),
     "balloon": ("wait", "timeout", "cancel"), "reclaim": ("wait", "timeout", "cancel"),
     "guard": ("violation", "map", "json"),
