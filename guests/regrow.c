@@ -73,10 +73,10 @@ int guest_main(void)
 			print("got %x%x\n", (unsigned int)c >> 4, (unsigned int)c & 0xf);
 		if (target < hold && target < plugged)
 			target = plugged < hold ? plugged : hold;
-		if (target != plugged) {
+		if (target != plugged)
 			follow(target);
+		if (target != plugged)
 			continue;
-		}
 		if (said != plugged || said_requested != requested)
 			print("%s %lu\n", plugged == requested ? "size" : "hold", plugged);
 		said = plugged;

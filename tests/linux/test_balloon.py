@@ -11,7 +11,7 @@ from linux import LinuxVm, huge_pages  # pylint: disable=wrong-import-position
 from tap import main, test  # pylint: disable=wrong-import-position
 from vm import GiB, MiB, wait_until  # pylint: disable=wrong-import-position
 
-MIXED_SECONDS = float(os.environ.get("EBB_MIXED_SECONDS", 120))
+MIXED_SECONDS = float(os.environ.get("EBB_MIXED_SECONDS", 60))
 SEED = int(os.environ.get("EBB_SEED", time.time()))
 
 
