@@ -55,7 +55,6 @@ struct blk {
 	struct blk_cfg cfg;
 	struct disk disk;
 	struct workers *workers;
-	bool paused;
 	bool no_nowait; /* the file's file system can't say what is in the page cache */
 	unsigned int nr_in_flight;
 	struct blk_counters counters;
@@ -356,7 +355,7 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 	uint64_t end_ns = clock_ns() + KICK_NS;
 	const char *wrong = NULL;
 
-	while (!b->paused && !wrong) {
+	while (!wrong) {
 		struct blk_request *r = take_request(b);
 
 		if (!virtio_pop(dev, queue, &r->chain)) {
@@ -477,20 +476,6 @@ void blk_free(struct blk *b)
 struct virtio_dev *blk_dev(struct blk *b) { return &b->dev; }
 
 void blk_drain(struct blk *b) { workers_drain(b->workers); }
-
-void blk_pause(struct blk *b)
-{
-	b->paused = true;
-	blk_drain(b);
-}
-
-void blk_resume(struct blk *b)
-{
-	b->paused = false;
-	/* What was made available meanwhile. */
-	if (virtio_live(&b->dev))
-		b->dev.transport->kick(b->dev.transport, 0);
-}
 
 int blk_set_size(struct blk *b, uint64_t bytes)
 {

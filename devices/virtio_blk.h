@@ -36,10 +36,7 @@ void blk_free(struct blk *b);
 /* To be put behind a transport. */
 struct virtio_dev *blk_dev(struct blk *b);
 
-/* Ends all requests under way, then begins none until blk_resume(): nothing changes guest memory. */
-void blk_pause(struct blk *b);
-void blk_resume(struct blk *b);
-/* Ends those under way only. */
+/* Waits for all requests under way. With virtio_hold() before, nothing changes guest memory then. */
 void blk_drain(struct blk *b);
 
 /* disk_set_size(), and the driver hears of it. */

@@ -38,18 +38,6 @@ void disks_close(struct machine *m)
 	m->disks.nr = 0;
 }
 
-void disks_pause(struct machine *m)
-{
-	for (unsigned int i = 0; i < m->disks.nr; i++)
-		blk_pause(m->disks.disk[i].blk);
-}
-
-void disks_resume(struct machine *m)
-{
-	for (unsigned int i = 0; i < m->disks.nr; i++)
-		blk_resume(m->disks.disk[i].blk);
-}
-
 void disks_drain(struct machine *m)
 {
 	for (unsigned int i = 0; i < m->disks.nr; i++)

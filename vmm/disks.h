@@ -20,9 +20,6 @@ struct disks {
 int must_check disks_open(struct machine *m);
 /* With the device lock; no vCPU runs any more. */
 void disks_close(struct machine *m);
-/* The vCPUs stand, and from now on no disk changes memory; until they go on. */
-void disks_pause(struct machine *m);
-void disks_resume(struct machine *m);
 /* Waits for requests under way, without end for new ones. */
 void disks_drain(struct machine *m);
 /* NULL: there is none of that id. */

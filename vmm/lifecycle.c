@@ -78,7 +78,6 @@ static void hold(struct machine *m, enum machine_state state)
 	if (running)
 		(void)vcpus_pause(m->vcpus);
 	machine_hold_devices(m, true);
-	disks_pause(m);
 	/* What other vCPUs asked for on their way to where they stand is not done. */
 	m->request = REQUEST_NONE;
 	(void)event_taken(m->request_fd);
@@ -249,7 +248,6 @@ void machine_pause(struct machine *m)
 		log_error("a vCPU waits in the kernel for memory and can't be stopped there; it "
 			  "will not run guest code while the VM is paused");
 	machine_hold_devices(m, true);
-	disks_pause(m);
 	m->state = MACHINE_PAUSED;
 	service_status(m);
 	qmp_event(m->qmp, "STOP", NULL);
@@ -284,7 +282,6 @@ int machine_resume(struct machine *m)
 	guarding_resumed(m);
 	m->state = MACHINE_RUNNING;
 	machine_hold_devices(m, false);
-	disks_resume(m);
 	vcpus_resume(m->vcpus);
 	service_status(m);
 	qmp_event(m->qmp, "RESUME", NULL);

@@ -166,6 +166,8 @@ void machine_hold_devices(struct machine *m, bool hold)
 {
 	for (unsigned int i = 0; i < m->nr_slots; i++)
 		virtio_hold(m->slots[i].mmio.dev, hold);
+	if (hold)
+		disks_drain(m);
 }
 
 static int add_vmem(struct machine *m, unsigned int i)

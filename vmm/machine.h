@@ -150,7 +150,7 @@ int must_check machine_boot(struct machine *m);
 /* Takes the VM down, gives boot and elastic memory back, resets the devices, boots again. */
 int must_check machine_reboot(struct machine *m);
 
-/* While the VM is paused no device takes requests of its guest. */
+/* While the VM is paused no device takes requests of its guest; what is under way is waited for. */
 void machine_hold_devices(struct machine *m, bool hold);
 
 /* Control; no effect when the machine is there already. Paused during a dump it stays so after. */

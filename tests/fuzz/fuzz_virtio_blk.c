@@ -272,10 +272,9 @@ static void start(void)
 static void pause_vm(bool pause)
 {
 	paused = pause;
-	if (pause)
-		blk_pause(rig.b);
-	else
-		blk_resume(rig.b);
+	virtio_hold(blk_dev(rig.b), pause);
+	if (!pause)
+		fake_driver_kick(&rig.drv, 0);
 	blk_drain(rig.b); /* what was made available meanwhile */
 }
 
