@@ -2,8 +2,8 @@
 /*
  * diskspeed.c - times reads of bytes= (default 4096) at random places of a disk, reads= of them
  * (default 2000) for each byte on the serial port: '1' one at a time, 'n' depth= (default 32) under
- * way at once, a new one with each answer; 'q' ends. write=1: writes instead. poll=1: without
- * interrupts.
+ * way at once, a new one with each answer; 'q' ends. write=1: writes instead; id=1: asks for the
+ * disk's name instead, which needs no file. poll=1: without interrupts.
  * Prints "ready", then "done N depth N ns N" each time.
  */
 #include "guests/random.h"
@@ -50,6 +50,8 @@ int guest_main(void)
 
 	bytes = (uint32_t)cmdline_u64("bytes", 4096);
 	type = cmdline_is("write", "1") ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN;
+	if (cmdline_is("id", "1"))
+		type = VIRTIO_BLK_T_GET_ID;
 	CHECK(bytes && bytes <= MAX_BYTES && deep && deep <= VBLK_DEPTH);
 	CHECK(vblk_open(&disk, 0, VBLK_BIT(VIRTIO_BLK_F_FLUSH)));
 	if (cmdline_is("poll", "1"))

@@ -54,8 +54,7 @@ def file_system(job):
         os.rmdir(folder)
 
 
-def start(job, way, path):
-    params = f"reads={job['reads']} depth=32"
+def start(job, way, path, params):
     if "ebb" in way:
         return Vm("-k", guest("diskspeed"), "-m", "64M", "--debug-exit", "-p", params,
                   "--disk", path + ",readonly", *way["ebb"])
@@ -77,6 +76,13 @@ def turn(vm, depth):
     return ns
 
 
+def end(vms):
+    for vm in vms.values():
+        vm.signal(signal.SIGCONT)
+        vm.send("q")
+        vm.expect(r"^PASS ", SECONDS)
+
+
 def counted(vm, depth, reads):
     vm.signal(signal.SIGCONT)
     with syscalls(vm.pid) as calls, triggers([(EXIT, "hist:keys=exit_reason")]):
@@ -96,7 +102,8 @@ def main():
             path = f"{folder}/{len(vms)}.img"
             with open(path, "wb") as f:
                 f.write(os.urandom(1 << 20) * job["mib"])
-            vm = vms[name] = stack.enter_context(start(job, way, path))
+            vm = vms[name] = stack.enter_context(
+                start(job, way, path, f"reads={job['reads']} depth=32"))
             vm.expect(r"^ready\r\n", SECONDS)
             for depth in DEPTHS:
                 read(vm, depth)  # threads are there, and what else comes at first
@@ -108,11 +115,9 @@ def main():
                 one = {"ns": ns[name], **counted(vm, depth, job["reads"])}
                 result.setdefault(name, {})[depth] = one
                 print(f"bench: blk: depth {depth}: {name}: {one}", file=sys.stderr, flush=True)
-        for vm in vms.values():
-            vm.signal(signal.SIGCONT)
-            vm.send("q")
-            vm.expect(r"^PASS ", SECONDS)
+        end(vms)
     print(json.dumps(result))
 
 
-main()
+if __name__ == "__main__":
+    main()

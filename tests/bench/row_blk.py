@@ -6,10 +6,13 @@ virtio-blk-device.
 Where KVM is real (tests/rig; under emulation only the ratios mean anything). Exits and system calls
 are counted by tracepoints, in a round that is not timed. The peer is QEMU as it comes (aio=threads);
 aio=io_uring stands beside it in the log. blk_l1.py has the rest.
+
+And on this host's /dev/kvm, else in the rig, what a request takes that needs no file, from its kick
+to its completion (blk_kick.py).
 """
 import subprocess
 
-from bench import ROOT, RUNS, Row, in_rig, installed_qemu, log, median, say, spread
+from bench import ROOT, RUNS, Row, in_rig, installed_qemu, log, median, on_kvm, say, spread
 
 NR_ROUNDS = min(RUNS, 5)
 RIG_SECONDS = 1200
@@ -47,6 +50,10 @@ def rows():
         yield Row(cost_title(depth), "events", cost(ours), cost(theirs), name, 0.7)
         yield Row(time_title(depth), "us", median(ours["ns"]) / 1e3, median(theirs["ns"]) / 1e3,
                   name, 1)
+    ns = on_kvm("blk_kick.py", {"rounds": NR_ROUNDS, "qemu": qemu.command}, RIG_SECONDS)
+    for who, values in ns.items():
+        log(f"blk: kick to completion: {who}: us {spread(values, 1e-3)}")
+    yield Row(KICK, "us", median(ns["ebb"]) / 1e3, median(ns["qemu"]) / 1e3, name)
 
 
 def cost_title(depth):
@@ -57,5 +64,6 @@ def time_title(depth):
     return f"time of a 4 KiB read, depth {depth}"
 
 
-ROWS = [row for depth in DEPTHS for row in ((cost_title(depth), "events"),
-                                            (time_title(depth), "us"))]
+KICK = "kick to completion, no I/O"
+ROWS = [*(row for depth in DEPTHS for row in ((cost_title(depth), "events"),
+                                            (time_title(depth), "us"))), (KICK, "us")]
