@@ -19,6 +19,7 @@ void rng_rig_destroy(struct rng_rig *r)
 	rng_free(r->rng);
 	loop_free(r->loop);
 	fake_memory_destroy(&r->mem);
+	*r = (struct rng_rig){ 0 };
 }
 
 static void stop(void *ctx) { loop_stop(ctx); }

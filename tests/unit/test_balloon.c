@@ -822,7 +822,7 @@ Test(balloon, another_driver_may_clear_nothing)
 	vcpu_write(FREE, 0, UNIT);
 	cr_expect(hint(FREE, UNIT));
 	cr_expect_not(rig.logging);
-	start(ALL);
+	fake_driver_start(&rig.drv, ALL);
 	begin();
 	cr_expect(rig.logging);
 }

@@ -20,6 +20,8 @@ static struct fake_queue *queue;
 
 static void setup_at(uint32_t rate)
 {
+	if (rig.rng)
+		rng_rig_destroy(&rig);
 	rng_rig_init(&rig, rate);
 	queue = &rig.drv.queues[0];
 }
