@@ -3,7 +3,6 @@
 in more pieces than the kernel likes. And what needs other settings of the host: this runs alone."""
 import contextlib
 import os
-import re
 import sys
 import time
 
@@ -109,25 +108,16 @@ def more_pieces_than_there_may_be_mappings():
         skip(str(e))
 
 
-def mapped_huge(vm):
-    """Bytes of elastic memory that the process has mapped by huge pages."""
-    with open(f"/proc/{vm.pid}/smaps", encoding="ascii", errors="replace") as f:
-        text = f.read()
-    parts = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", text)
-    return sum(int(re.search(r"ShmemPmdMapped: +(\d+) kB", part).group(1)) * KiB
-               for part in parts if "/memfd:ebb-mem0" in part)
-
-
 @test
 def violated_memory_is_mapped_by_huge_pages_again():
     try:
         with huge_pages(), GuestVm("sweep", params="slots=1 read=32M write=32M regrow=32M") as vm:
             vm.step("start")
-            before = mapped_huge(vm)
+            before = vm.mapped_huge()
             if before != 2 * MiB:
                 skip(f"memory never violated is not either: {before // KiB} KiB of 2 MiB")
             vm.steps("read", "written", "settled", "regrown")
-            assert mapped_huge(vm) == 32 * MiB, mapped_huge(vm)
+            assert vm.mapped_huge() == 32 * MiB, vm.mapped_huge()
             vm.steps("end")
             vm.passes()
     except PermissionError as e:

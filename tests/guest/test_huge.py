@@ -3,7 +3,6 @@
 of Ebb's mapping, which the guest's accesses fill (KVM maps by it), and in the memfd's blocks."""
 import mmap
 import os
-import re
 import sys
 import time
 
@@ -14,7 +13,6 @@ from vm import SLOW, MiB, Vm, guest, wait_until  # pylint: disable=wrong-import-
 BOOT, SIZE = 64 * MiB, 64 * MiB
 HALF = SIZE // 2
 MADV_COLLAPSE = 25
-MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .*?(/memfd:(\S+) .*)?$")
 
 
 def need_collapse():
@@ -23,19 +21,6 @@ def need_collapse():
             probe.madvise(MADV_COLLAPSE, 0, 0)
         except OSError:
             skip("this kernel has no MADV_COLLAPSE (Linux 6.1)")
-
-
-def mapped_huge(vm, name="ebb-mem0"):
-    """Bytes of a memfd that Ebb's mapping holds by huge pages."""
-    total, inside = 0, False
-    with open(f"/proc/{vm.pid}/smaps", encoding="ascii") as f:
-        for line in f:
-            mapping = MAPPING.match(line)
-            if mapping:
-                inside = mapping.group(2) == name
-            elif inside and line.startswith("ShmemPmdMapped:"):
-                total += int(line.split()[1]) << 10
-    return total
 
 
 def plug_vm(huge):
@@ -54,11 +39,11 @@ def go_on(vm, text):
 
 def check(vm, resident, huge):
     assert vm.resident() == resident, f"{vm.resident() >> 10} KiB are resident"
-    assert mapped_huge(vm) == huge, f"{mapped_huge(vm) >> 10} KiB are huge"
+    assert vm.mapped_huge() == huge, f"{vm.mapped_huge() >> 10} KiB are huge"
 
 
 def becomes_huge(vm, size):
-    wait_until(lambda: mapped_huge(vm) == size, 60, f"{size >> 20} MiB of huge pages")
+    wait_until(lambda: vm.mapped_huge() == size, 60, f"{size >> 20} MiB of huge pages")
     check(vm, size, size)
 
 
@@ -76,7 +61,7 @@ def always_is_huge_from_the_start_and_again_when_plugged_again():
     with plug_vm("always") as vm:
         step(vm, "start")
         assert vm.resident("ebb-boot") == BOOT
-        assert mapped_huge(vm, "ebb-boot") == BOOT
+        assert vm.mapped_huge("ebb-boot") == BOOT
         check(vm, 0, 0)
         for text in "plugged", "written", "verified", "reset":
             go_on(vm, f"{text} {SIZE}")
@@ -123,7 +108,7 @@ def never_makes_none():
         # Longer than the scan would wait.
         time.sleep(2)
         check(vm, SIZE, 0)
-        assert mapped_huge(vm, "ebb-boot") == 0
+        assert vm.mapped_huge("ebb-boot") == 0
         finish(vm)
 
 
@@ -150,7 +135,7 @@ def boot_memory_is_huge_again_after_a_reset():
         step(vm, "start")
         check(vm, 0, 0)
         assert vm.resident("ebb-boot") == BOOT
-        assert mapped_huge(vm, "ebb-boot") == BOOT
+        assert vm.mapped_huge("ebb-boot") == BOOT
         go_on(vm, f"plugged {SIZE}")
         check(vm, SIZE, SIZE)
 

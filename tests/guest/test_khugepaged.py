@@ -55,12 +55,6 @@ class GuestVm(Vm):
         self.qmp.command("balloon", value=self.bytes - pages * PAGE)
         assert int(self.expect(SIZE, 60).group(1)) == pages
 
-    def huge(self):
-        """Bytes of boot memory that are mapped by huge pages."""
-        with open(f"/proc/{self.pid}/smaps", encoding="ascii", errors="replace") as f:
-            parts = f.read().split("/memfd:ebb-boot")[1:]
-        return sum(int(part.split("ShmemPmdMapped:")[1].split()[0]) * KiB for part in parts)
-
 
 @test
 def khugepaged_brings_nothing_back_that_was_ballooned():
@@ -80,7 +74,7 @@ def khugepaged_brings_nothing_back_that_was_ballooned():
             vm.inflate(0)
             vm.send("c")
             vm.expect(r"^intact (\d+)\r\n", 60)
-            wait_until(lambda: vm.huge() >= 32 * MiB, 30, "huge pages")
+            wait_until(lambda: vm.mapped_huge("ebb-boot") >= 32 * MiB, 30, "huge pages")
             vm.send("q")
             vm.expect("^PASS ", 60)
             assert vm.wait() == 0

@@ -19,6 +19,7 @@ GUESTS = os.path.join(ROOT, "build/guests")
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 # Emulated machines and sanitizers are slow: every wait is multiplied by this.
 SLOW = float(os.environ.get("EBB_TEST_SLOW", "1"))
+MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .*?(/memfd:(\S+) .*)?$")
 SANITIZER = re.compile(rb"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 
@@ -317,6 +318,18 @@ class Vm:
     def resident(self, name="ebb-mem0"):
         """Bytes of host memory behind a memfd, as the host counts its blocks."""
         return os.stat(self.memfd(name)).st_blocks * 512
+
+    def mapped_huge(self, name="ebb-mem0"):
+        """Bytes of a memfd that Ebb's mapping holds by huge pages."""
+        total, inside = 0, False
+        with open(f"/proc/{self.pid}/smaps", encoding="ascii", errors="replace") as f:
+            for line in f:
+                mapping = MAPPING.match(line)
+                if mapping:
+                    inside = mapping.group(2) == name
+                elif inside and line.startswith("ShmemPmdMapped:"):
+                    total += int(line.split()[1]) * KiB
+        return total
 
     def status(self, key):
         """A field of /proc/PID/status in bytes: VmPTE, VmRSS."""

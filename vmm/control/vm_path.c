@@ -102,21 +102,28 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct vm_entry *)a)->name, ((const struct vm_entry *)b)->name);
 }
 
+int vm_run_dir_open(char dir[VM_PATH_SIZE], DIR **stream)
+{
+	int r = vm_run_dir(dir);
+
+	*stream = r ? NULL : opendir(dir);
+	if (r || *stream || errno == ENOENT)
+		return r;
+	return fail(-errno, "open %s", dir);
+}
+
 int vm_list(struct vm_entry **out, size_t *nr)
 {
 	char dir[VM_PATH_SIZE], path[VM_PATH_SIZE];
 	struct vm_entry *list = NULL;
 	struct dirent *d;
-	int r = vm_run_dir(dir);
 	DIR *stream;
+	int r = vm_run_dir_open(dir, &stream);
 
 	*out = NULL;
 	*nr = 0;
-	if (r)
-		return r;
-	stream = opendir(dir);
 	if (!stream)
-		return errno == ENOENT ? 0 : fail(-errno, "open %s", dir);
+		return r;
 	while ((d = readdir(stream))) {
 		struct vm_entry entry = { 0 }, *grown;
 

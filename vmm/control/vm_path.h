@@ -7,6 +7,8 @@
 #ifndef EBB_CONTROL_VM_PATH_H
 #define EBB_CONTROL_VM_PATH_H
 
+#include <dirent.h>
+
 #include "vmm/base/types.h"
 
 #define VM_NAME_MAX 64
@@ -19,6 +21,8 @@
 int must_check vm_name_check(const char *what, const char *name);
 /* -ENAMETOOLONG (logged) when no socket in it could be named. */
 int must_check vm_run_dir(char dir[VM_PATH_SIZE]);
+/* The same, opened for readdir(); *STREAM is NULL when it is not there. 0 or -errno, logged. */
+int must_check vm_run_dir_open(char dir[VM_PATH_SIZE], DIR **stream);
 /*
  * The socket of VM: a name, or a path if it holds a '/'. -EINVAL or -ENAMETOOLONG, logged.
  * Nothing need exist there.

@@ -218,15 +218,12 @@ int vm_sockets_prune(const char *vm)
 {
 	char dir[VM_PATH_SIZE], path[VM_PATH_SIZE];
 	size_t n = strlen(vm);
-	int r = vm_run_dir(dir);
 	struct dirent *d;
 	DIR *stream;
+	int r = vm_run_dir_open(dir, &stream);
 
-	if (r)
-		return r;
-	stream = opendir(dir);
 	if (!stream)
-		return errno == ENOENT ? 0 : fail(-errno, "open %s", dir);
+		return r;
 	while (!r && (d = readdir(stream)))
 		if (!strncmp(d->d_name, vm, n) && d->d_name[n] == '.' &&
 		    snprintf(path, sizeof(path), "%s/%s", dir, d->d_name) < (int)sizeof(path))
