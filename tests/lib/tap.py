@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 
 from vm import SLOW
 
 # For one test; its waits end before. tests/run sets what fits the program's limit.
 SECONDS = float(os.environ.get("EBB_TEST_SECONDS") or 300 * SLOW)
+LONG_S = 5  # what lasts longer says so
 GRACE_S = 20  # for a test to fail once its VMs are gone
 _tests = []
 
@@ -98,6 +100,7 @@ def main():
     print(f"1..{len(chosen)}", flush=True)
     for number, function in enumerate(chosen, 1):
         title = f"{number} - {function.__name__.replace('_', ' ')}"
+        start = time.monotonic()
         try:
             with Watchdog(title):
                 function()
@@ -108,4 +111,7 @@ def main():
             failed += 1
             print("# " + traceback.format_exc().replace("\n", "\n# "), flush=True)
             print(f"not ok {title}", flush=True)
+        took = time.monotonic() - start
+        if took > LONG_S:
+            print(f"# {took:.1f} s", flush=True)
     sys.exit(1 if failed else 0)
