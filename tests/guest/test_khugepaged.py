@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 # pylint: disable=wrong-import-position
 from linux import huge_pages
 from tap import main, skip, test
-from vm import EBB, KiB, MiB, Vm, guest, wait_until
+from vm import SANITIZED, KiB, MiB, Vm, guest, wait_until
 
 KHUGEPAGED = "/sys/kernel/mm/transparent_hugepage/khugepaged"
 FAST = {"scan_sleep_millisecs": "1", "alloc_sleep_millisecs": "1", "pages_to_scan": "65536",
@@ -58,7 +58,7 @@ class GuestVm(Vm):
 
 @test
 def khugepaged_brings_nothing_back_that_was_ballooned():
-    if "-thread" in EBB or "-address" in EBB:
+    if SANITIZED:
         skip("khugepaged does not get round a sanitizer's shadow in time")
     try:
         with huge_pages("advise"), fast_khugepaged(), GuestVm(64, "--huge=auto") as vm:

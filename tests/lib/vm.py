@@ -20,6 +20,8 @@ KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 # Emulated machines and sanitizers are slow: every wait is multiplied by this.
 SLOW = float(os.environ.get("EBB_TEST_SLOW", "1"))
 MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .*?(/memfd:(\S+) .*)?$")
+# A variant that finds faults in Ebb's code; what a host loses is measured with the plain one.
+SANITIZED = os.path.dirname(EBB).endswith(("-address-undefined", "-thread"))
 SANITIZER = re.compile(rb"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 
