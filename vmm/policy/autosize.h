@@ -66,11 +66,36 @@ struct autosize_decision {
 	uint64_t reserve_bytes; /* ballooned by the reserve */
 };
 
+/* What the host knows. */
+struct autosize_facts {
+	uint64_t ram_bytes;	/* boot memory and what is plugged */
+	uint64_t reserve_bytes; /* ballooned; less than decided: the guest took it, being out of memory */
+	bool hinting;		/* a reclaim takes all free memory for a moment: no pressure counts */
+};
+
 struct autosize {
 	struct autosize_cfg cfg;
 	struct autosize_limits limits;
-	struct bucket bucket;
+	struct bucket bucket; /* MiB */
 	struct autosize_decision decision;
+
+	/* The rest is its own. */
+	enum autosize_agent agent;
+	struct autosize_facts facts;
+	struct autosize_status status; /* the latest */
+	uint64_t status_ns;	       /* when it was given; 0: not yet, or it says nothing of now */
+	bool fresh;		       /* nothing was taken or given since */
+	uint64_t unrest_ns;	       /* the latest need or stall; when all this began */
+	uint64_t taken_ns;	       /* when memory went away last; 0: long ago */
+	uint64_t step_ns;	       /* when the last step down was decided; 0: none yet */
+	uint64_t pause_ns;	       /* how long nothing is taken after it hurt */
+	uint64_t paused_until_ns;
+	uint64_t spare_bytes; /* what the guest offered and was not taken yet */
+	struct {
+		uint64_t at_ns; /* 0: none yet */
+		uint64_t asked_bytes, granted_bytes;
+		enum autosize_why why;
+	} need; /* the latest */
 };
 
 /* RAM_BYTES: boot memory and what is requested at start. */
@@ -91,12 +116,7 @@ struct autosize_answer autosize_need(struct autosize *a, uint64_t bytes,
 				     const struct autosize_status *status, uint64_t now_ns);
 void autosize_spare(struct autosize *a, uint64_t bytes, uint64_t now_ns);
 
-/* What the host knows, whenever it changes. */
-struct autosize_facts {
-	uint64_t ram_bytes;	/* boot memory and what is plugged */
-	uint64_t reserve_bytes; /* ballooned; less than decided: the guest took it, being out of memory */
-	bool hinting;		/* a reclaim takes all free memory for a moment: no pressure counts */
-};
+/* Whenever they change. */
 void autosize_facts(struct autosize *a, const struct autosize_facts *facts, uint64_t now_ns);
 
 /* Call it at autosize_next_ns(); earlier calls do no harm. */
