@@ -233,6 +233,22 @@ Test(qmp_args, values_come_out_as_they_went_in)
 	json_object_put(a);
 }
 
+Test(qmp_args, an_open_object_passes_over_what_it_does_not_know)
+{
+	const char *rest = "a:u ...";
+	struct qmp_arg arg;
+
+	accept("a:u ...", "{\"a\":1,\"b\":[]}");
+	accept("...", "{\"b\":null}");
+	accept("a:{b:u ...} c?:s", "{\"a\":{\"b\":1,\"x\":2}}");
+	accept("a:[{b?:u ... }]", "{\"a\":[{\"x\":2},{}]}");
+	refuse("a:u ...", "{\"b\":1}", "'a' is missing");
+	refuse("a:u ...", "{\"a\":-1,\"b\":1}", "out of range");
+	refuse("a:{b:u ...}", "{\"a\":{\"b\":1},\"x\":2}", "'x' is unknown");
+	cr_assert(qmp_arg_next(&rest, &arg));
+	cr_assert_not(qmp_arg_next(&rest, &arg));
+}
+
 Test(qmp_args, error_text_is_utf8_whatever_is_quoted)
 {
 	struct qmp_error err;

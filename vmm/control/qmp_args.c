@@ -50,7 +50,7 @@ bool qmp_arg_next(const char **schema, struct qmp_arg *arg)
 
 	while (p && *p == ' ')
 		p++;
-	if (!p || !*p || *p == '}')
+	if (!p || !*p || *p == '}' || *p == '.')
 		return false;
 	arg->name = p;
 	while (is_name_char(*p))
@@ -69,6 +69,17 @@ bool qmp_arg_next(const char **schema, struct qmp_arg *arg)
 	return true;
 }
 
+/* Behind the arguments of a schema at S: passes "..." over, if it is there. */
+static bool takes_others(const char **s)
+{
+	while (*s && **s == ' ')
+		(*s)++;
+	if (!*s || strncmp(*s, "...", 3) != 0)
+		return false;
+	*s += 3;
+	return true;
+}
+
 static size_t object_span(const char *s)
 {
 	const char *p = s + 1;
@@ -76,8 +87,7 @@ static size_t object_span(const char *s)
 
 	while (qmp_arg_next(&p, &arg))
 		;
-	while (*p == ' ')
-		p++;
+	(void)takes_others(&p);
 	return *p == '}' ? (size_t)(p + 1 - s) : 0;
 }
 
@@ -248,7 +258,7 @@ int qmp_args_check(const char *schema, struct json_object *args, struct qmp_erro
 		if (r)
 			return r;
 	}
-	if (!args || json_object_object_length(args) == nr_found)
+	if (!args || json_object_object_length(args) == nr_found || takes_others(&rest))
 		return 0;
 	json_object_object_foreach(args, key, unused)
 	{

@@ -3,7 +3,7 @@
  * qmp_args.h - the members of an object (arguments, returned value, data of an event), described by
  * one string; arguments are checked against it.
  *
- *	schema	= [ arg { " " arg } ]
+ *	schema	= [ arg { " " arg } ] [ " ..." ]	"...": other members are passed over
  *	arg	= name [ "?" ] ":" type			"?": may be left out
  *	type	= "s"					string
  *		| "b"					boolean
@@ -14,7 +14,7 @@
  *		| "any"					any value
  *		| word "|" word { "|" word }		one of these strings
  *		| "[" type "]"				array of these
- *		| "{" schema "}"			object with these members and no others
+ *		| "{" schema "}"			object with these members
  *
  * Example: "path:s property:s value:any", "vcpu?:u(0..63) action:reset|none". An integer is a plain
  * JSON number: neither "1G" nor 1.0. json-c turns integers beyond 64 bits into the nearest limit
@@ -35,8 +35,8 @@ struct qmp_arg {
 };
 
 /*
- * Takes the next argument off *SCHEMA (NULL is an empty schema); false at its end, or at the '}' of
- * an object's. Asserts that the schema is well formed: it is a constant of the program.
+ * Takes the next argument off *SCHEMA (NULL is an empty schema); false at its end, at "...", or at
+ * the '}' of an object's. Asserts that the schema is well formed: it is a constant of the program.
  */
 bool qmp_arg_next(const char **schema, struct qmp_arg *arg);
 
