@@ -4,7 +4,7 @@
 
 G := build/guests
 GUEST_RUNTIME := start string lib cpu devtree pattern spare virtio virtio_mmio virtio_pci vq vmem \
-                 vballoon vblk
+                 vballoon vblk vcon
 GUEST_SRC := $(notdir $(wildcard guests/*.c guests/*.S))
 GUEST_NAMES := $(filter-out $(GUEST_RUNTIME),$(basename $(GUEST_SRC)))
 GUEST_CFLAGS := -std=gnu11 -I. -O2 -g -ffreestanding -fno-pie -mno-red-zone -fno-stack-protector \
