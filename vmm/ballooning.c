@@ -3,9 +3,12 @@
 #include "vmm/ballooning.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "vmm/base/log.h"
 #include "vmm/commands_balloon.h"
+#include "vmm/commands_working_set.h"
 #include "vmm/machine.h"
 
 /* --- what was written, for hinting ------------------------------------------------------------- */
@@ -99,16 +102,25 @@ int ballooning_wait_stats(struct machine *m)
 
 static void working_set_arrived(void *ctx, const struct working_set *ws)
 {
-	struct machine *m = ctx;
+	struct working_set_record record = { .source = WORKING_SET_BALLOON, .ws = *ws };
 
-	if (ws->node >= BALLOON_MAX_NODES) {
-		log_guest("virtio-balloon: a working set of node %u; at most %d are kept",
-			  ws->node, BALLOON_MAX_NODES);
-		return;
-	}
-	m->ballooning.working_set[ws->node] =
-		(struct ballooning_ws){ .at_s = (uint64_t)time(NULL), .ws = *ws };
-	commands_working_set(m, ws->node);
+	if (ws->error)
+		snprintf(record.error, sizeof(record.error), "%s", strerror((int)ws->error));
+	commands_working_set(ctx, &record);
+}
+
+/* --- what others are to hear ------------------------------------------------------------------- */
+
+static void size_changed(void *ctx)
+{
+	commands_balloon_changed(ctx);
+	autosizing_facts_changed(ctx);
+}
+
+static void reclaim_changed(void *ctx)
+{
+	commands_reclaim_changed(ctx);
+	autosizing_facts_changed(ctx);
 }
 
 /* --- from start to end ------------------------------------------------------------------------- */
@@ -149,10 +161,10 @@ int ballooning_add(struct machine *m)
 				   .log_stop = log_stop,
 				   .freeze = freeze,
 				   .thaw = thaw,
-				   .size_changed = commands_balloon_changed,
+				   .size_changed = size_changed,
 				   .job_changed = commands_balloon_job_changed,
 				   .stats_arrived = stats_arrived,
-				   .reclaim_changed = commands_reclaim_changed,
+				   .reclaim_changed = reclaim_changed,
 				   .working_set_arrived = working_set_arrived,
 				   .ctx = m };
 
@@ -163,8 +175,6 @@ int ballooning_add(struct machine *m)
 void ballooning_reset(struct machine *m)
 {
 	returned_reset(&m->ballooning.returned);
-	for (unsigned int i = 0; i < BALLOON_MAX_NODES; i++)
-		m->ballooning.working_set[i].at_s = 0;
 	if (m->ballooning.balloon)
 		balloon_system_reset(m->ballooning.balloon);
 }

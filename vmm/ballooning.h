@@ -13,7 +13,6 @@
 /* Clients that can wait for a sample of statistics at once, and for how long. */
 #define BALLOON_MAX_WAITING 16
 #define BALLOON_STATS_PATIENCE_NS NS_PER_S
-#define BALLOON_MAX_NODES 8
 
 struct machine;
 struct qmp_session;
@@ -25,11 +24,6 @@ struct ballooning {
 	unsigned int nr_waiting;
 	struct qmp_session *waiting[BALLOON_MAX_WAITING];
 	struct loop_timer patience;
-	/* The last of each node; one without bins and error: none yet. */
-	struct ballooning_ws {
-		uint64_t at_s; /* time of day; 0: none */
-		struct working_set ws;
-	} working_set[BALLOON_MAX_NODES];
 };
 
 /* The ledger of what comes back page by page; after all memory was added. 0 or -errno, logged. */

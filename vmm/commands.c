@@ -8,6 +8,7 @@
 
 #include "vmm/base/given.h"
 #include "vmm/base/log.h"
+#include "vmm/commands_autosize.h"
 #include "vmm/commands_balloon.h"
 #include "vmm/commands_block.h"
 #include "vmm/commands_console.h"
@@ -16,6 +17,7 @@
 #include "vmm/commands_hmp.h"
 #include "vmm/commands_memory.h"
 #include "vmm/commands_qom.h"
+#include "vmm/commands_working_set.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/control/qmp_server.h"
 #include "vmm/json.h"
@@ -279,14 +281,26 @@ static const struct qmp_command command_rows[] = {
 	  query_reclaim },
 	{ "__org.ebb_cancel-reclaim", NULL, "{" RECLAIM_MEMBERS "}", "End the running reclaim.",
 	  cancel_reclaim },
+	{ "__org.ebb_query-agent", NULL, "{" AGENT_MEMBERS "}",
+	  "The guest's agent, and what it said last.", query_agent },
+	{ "__org.ebb_query-autosize", NULL, "{" AUTOSIZE_MEMBERS " agent:{" AGENT_MEMBERS "}}",
+	  "The limits of the guest's size, what was decided last, and why.", query_autosize },
+	{ "__org.ebb_set-autosize",
+	  "enabled?:b min?:u(0..9223372036854775807) max?:u(0..9223372036854775807) "
+	  "ceiling?:u(0..9223372036854775807) rate?:u(1048576..1099511627776) "
+	  "cache-age?:u(0..31622400)", "{" AUTOSIZE_MEMBERS "}",
+	  "Change limits, in bytes: of the size (boot and elastic memory together; the ceiling is "
+	  "the host's for now), of what is granted in a second; the age of page cache that shall "
+	  "go in seconds (0: none). Not enabled: the size stays as it is.", set_autosize },
 	{ "__org.ebb_query-working-set", NULL, "[{" WORKING_SET_MEMBERS "}]",
-	  "The last working set of each of the guest's nodes, by its own word.",
+	  "The last working set of each of the guest's nodes, and who says so.",
 	  query_working_set },
 	{ "__org.ebb_ask-working-set",
 	  "node?:u(0..65535) ages-ms?:[u(1..4294967294)] report-threshold-ms?:u(0..4294967295) "
 	  "refresh-interval-ms?:u(0..4294967295)", NULL,
-	  "Ask a node of the guest for its working set or, with ages-ms, set the borders of its "
-	  "bins and when it reports by itself.", ask_working_set },
+	  "Ask the guest's agent, else the balloon's driver, for the working set of a node "
+	  "(default: of all; the driver's: 0). With ages-ms, which the driver alone knows: set the "
+	  "borders of its bins and when it reports by itself.", ask_working_set },
 	{ "__org.ebb_resize", "size:u(0..9223372036854775807) device?:s timeout?:n",
 	  "[{" RESIZE_MEMBERS "}]",
 	  "Start a resize job: size in bytes of the whole guest or, with device, of that device; of "
@@ -312,6 +326,10 @@ static const struct qmp_event_type event_rows[] = {
 	{ "__org.ebb_RESIZE", RESIZE_MEMBERS },
 	{ "__org.ebb_RECLAIM", RECLAIM_MEMBERS },
 	{ "__org.ebb_WORKING_SET", WORKING_SET_MEMBERS },
+	{ "__org.ebb_AGENT",
+	  "state:" AGENT_STATES " version?:u agent?:s kernel?:s can?:[s]" },
+	{ "__org.ebb_AUTOSIZE", AUTOSIZE_MEMBERS },
+	{ "__org.ebb_GUEST_LOW", GUEST_LOW_MEMBERS },
 	{ "__org.ebb_VIOLATION", "device:s action:contain|pause|kill " VIOLATION_COUNTS_MEMBERS
 	  " last-address:u last-thread?:u" },
 	{ "__org.ebb_GUARD_STOP", "reason:s" },

@@ -44,8 +44,10 @@ int balloon(void *ctx, struct json_object *args, struct json_object **ret, struc
 		return no_balloon(err);
 	if (value < 0)
 		return qmp_fail(err, QMP_GENERIC_ERROR, "Parameter 'target' expects a size");
-	if (value)
-		balloon_resize(balloon_in(ctx), (uint64_t)value, 0);
+	if (!value)
+		return 0;
+	balloon_resize(balloon_in(ctx), (uint64_t)value, 0);
+	autosizing_overridden(ctx, "the balloon was set");
 	return 0;
 }
 
@@ -210,96 +212,6 @@ void commands_reclaim_changed(void *ctx)
 
 	if (balloon_in(m))
 		qmp_event(m->qmp, "__org.ebb_RECLAIM", reclaim_object(m));
-}
-
-/* --- working set ------------------------------------------------------------------------------- */
-
-static struct json_object *working_set_object(const struct ballooning_ws *at)
-{
-	struct json_object *o = json_object_new_object(), *bins = json_object_new_array();
-
-	add_u64(o, "node", at->ws.node);
-	add_u64(o, "seconds", at->at_s);
-	if (at->ws.error)
-		add_u64(o, "error", at->ws.error);
-	for (unsigned int i = 0; i < at->ws.nr_bins; i++) {
-		struct json_object *bin = json_object_new_object();
-
-		/* The last one has no end. */
-		if (at->ws.bins[i].idle_ms != UINT64_MAX)
-			add_u64(bin, "idle-ms", at->ws.bins[i].idle_ms);
-		add_u64(bin, "anon", at->ws.bins[i].anon_bytes);
-		add_u64(bin, "file", at->ws.bins[i].file_bytes);
-		json_object_array_add(bins, bin);
-	}
-	json_object_object_add(o, "bins", bins);
-	return o;
-}
-
-int query_working_set(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
-{
-	const struct machine *m = ctx;
-
-	(void)args;
-	if (!balloon_in(m))
-		return no_balloon(err);
-	*ret = json_object_new_array();
-	for (unsigned int i = 0; i < BALLOON_MAX_NODES; i++)
-		if (m->ballooning.working_set[i].at_s)
-			json_object_array_add(*ret,
-					      working_set_object(&m->ballooning.working_set[i]));
-	return 0;
-}
-
-static int configure(struct machine *m, struct json_object *args, struct json_object *ages,
-		     struct qmp_error *err)
-{
-	struct working_set_config cfg = {
-		.node = (uint16_t)qmp_arg_u64(args, "node", 0),
-		.report_threshold_ms = (uint32_t)qmp_arg_u64(args, "report-threshold-ms", 1000),
-		.refresh_interval_ms = (uint32_t)qmp_arg_u64(args, "refresh-interval-ms", 1000),
-		.nr_ages = (unsigned int)min_u64(json_object_array_length(ages), BALLOON_WS_BINS),
-	};
-	int r;
-
-	for (unsigned int i = 0; i < cfg.nr_ages; i++)
-		cfg.age_ms[i] = (uint32_t)json_object_get_int64(json_object_array_get_idx(ages, i));
-	r = balloon_configure_working_set(balloon_in(m), &cfg);
-	if (r == -EINVAL)
-		return qmp_fail(err, QMP_GENERIC_ERROR, "ages-ms: 1 to 31 numbers that rise");
-	return r;
-}
-
-int ask_working_set(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err)
-{
-	struct json_object *ages = qmp_arg(args, "ages-ms");
-	int r;
-
-	(void)ret;
-	if (!balloon_in(ctx))
-		return no_balloon(err);
-	r = ages ? configure(ctx, args, ages, err)
-		 : balloon_ask_working_set(balloon_in(ctx),
-					   (uint16_t)qmp_arg_u64(args, "node", 0));
-	if (r == -ENODEV)
-		return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE,
-				"no virtio-balloon driver with working set queues is ready in the "
-				"guest (--working-set=on offers them)");
-	if (r == -EBUSY)
-		return qmp_fail(err, QMP_GENERIC_ERROR,
-				"the guest has not taken the last request yet");
-	return r;
-}
-
-void commands_working_set(struct machine *m, unsigned int node)
-{
-	char key[12];
-
-	snprintf(key, sizeof(key), "%u", node);
-	qmp_event_limited(m->qmp, "__org.ebb_WORKING_SET", key,
-			  working_set_object(&m->ballooning.working_set[node]));
 }
 
 /* --- ledger ------------------------------------------------------------------------------------ */

@@ -16,8 +16,6 @@
 	"reported-total:u hinted-total:u used-again-total:u poisoned-total:u driver:b "             \
 	"resize:{" RESIZE_MEMBERS "} reclaim:{" RECLAIM_MEMBERS "}"
 #define GUEST_STATS_TYPE "{stats:o last-update:u}"
-#define WORKING_SET_MEMBERS                                                                        \
-	"node:u seconds:u error?:u bins:[{idle-ms?:u anon:u file:u}]"
 
 int balloon(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
 int query_balloon(void *ctx, struct json_object *args, struct json_object **ret,
@@ -30,10 +28,6 @@ int query_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
 		  struct qmp_error *err);
 int cancel_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
 		   struct qmp_error *err);
-int query_working_set(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err);
-int ask_working_set(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err);
 
 /* Of `__org.ebb_stat`; NULL: no balloon. */
 struct json_object *balloon_object(struct machine *m);
@@ -46,7 +40,6 @@ struct json_object *guest_stats_object(const struct machine *m);
 void commands_balloon_changed(void *ctx);
 void commands_balloon_job_changed(void *ctx);
 void commands_reclaim_changed(void *ctx);
-void commands_working_set(struct machine *m, unsigned int node);
 /* The answer to a client that waited for statistics; not FRESH: none came in time. */
 void commands_guest_stats(struct machine *m, struct qmp_session *client, bool fresh);
 

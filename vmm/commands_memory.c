@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/commands_autosize.h"
 #include "vmm/commands_balloon.h"
 #include "vmm/commands_console.h"
 #include "vmm/commands_guard.h"
+#include "vmm/commands_working_set.h"
 #include "vmm/control/qmp_args.h"
 #include "vmm/json.h"
 
@@ -236,6 +238,7 @@ int start_resize(void *ctx, struct json_object *args, struct json_object **ret,
 		if (r)
 			return r;
 	}
+	autosizing_overridden(m, "a resize (ebb resize, ebb balloon, a client's)");
 	*ret = job_list(m, device);
 	return 0;
 }
@@ -269,6 +272,7 @@ int cancel_resize(void *ctx, struct json_object *args, struct json_object **ret,
 			cancelled += !vmem_cancel(m->elastic[i].vmem);
 	if (!cancelled)
 		return qmp_fail(err, QMP_GENERIC_ERROR, "no resize is running");
+	autosizing_overridden(m, "a cancelled resize");
 	*ret = job_list(m, device);
 	return 0;
 }
@@ -328,6 +332,8 @@ int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
 	json_object_object_add(o, "elastic", elastic);
 	if (balloon_now)
 		json_object_object_add(o, "balloon", balloon_now);
+	add_autosize(o, m);
+	json_object_object_add(o, "working-set", working_set_list(m));
 	json_object_object_add(o, "guard", guard_object(m));
 	add_consoles(o, m);
 	*ret = o;

@@ -19,6 +19,8 @@
 	"elastic:[{id:s memaddr:u max:u block:u usable:u requested:u plugged:u resident?:u huge:u " \
 	GUARD_COUNTS_MEMBERS " driver:b resize:{" RESIZE_MEMBERS "}}] "                             \
 	"balloon?:{" BALLOON_MEMBERS "} "                                                           \
+	"agent?:{" AGENT_MEMBERS "} autosize?:{" AUTOSIZE_MEMBERS "} "                              \
+	"working-set:[{" WORKING_SET_MEMBERS "}] "                                                  \
 	"guard:{" GUARD_MEMBERS "} " CONSOLES_MEMBERS "}"
 
 /* NULL: no device has that id. */

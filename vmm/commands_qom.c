@@ -146,7 +146,10 @@ int qom_set(void *ctx, struct json_object *args, struct json_object **ret, struc
 	if (r)
 		return r;
 	r = vmem_request(e->vmem, bytes);
-	return r ? explain_target(e, bytes, r, err) : 0;
+	if (r)
+		return explain_target(e, bytes, r, err);
+	autosizing_overridden(ctx, "requested-size was set (qom-set)");
+	return 0;
 }
 
 static void add_row(struct json_object *list, const char *name, const char *type)

@@ -12,6 +12,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/names.h"
 #include "vmm/base/size.h"
+#include "vmm/config_autosize.h"
 
 #define BLOCK_BYTES_MIN (2 * MiB)
 #define BLOCKS_MAX (UINT32_C(1) << 24) /* one byte of state each */
@@ -24,15 +25,8 @@ void config_init(struct config *cfg)
 {
 	*cfg = (struct config){ .boot_bytes = 512 * MiB, .nr_cpus = 1, .cmdline = "",
 				.uuid = NO_UUID, .hvc = CONSOLE_NONE,
-				.rng_rate = RNG_RATE_DEFAULT };
-}
-
-static int parse_size(const char *option, const char *text, uint64_t *bytes)
-{
-	if (size_parse(text, bytes))
-		return fail_usage("%s: '%s' is not a size; write for example 512M or 8G", option,
-				  text);
-	return 0;
+				.rng_rate = RNG_RATE_DEFAULT,
+				.autosize.rate_mib = CONFIG_GROW_RATE_MIB };
 }
 
 static int set_kernel(void *target, const char *value)
@@ -55,7 +49,7 @@ static int set_cmdline(void *target, const char *value)
 
 static int set_memory(void *target, const char *value)
 {
-	return parse_size("--memory", value, &((struct config *)target)->boot_bytes);
+	return options_size("--memory", value, &((struct config *)target)->boot_bytes);
 }
 
 static int set_cpus(void *target, const char *value)
@@ -74,9 +68,9 @@ static int set_cpus(void *target, const char *value)
 static int set_elastic_key(struct config_elastic *e, const char *key, const char *value)
 {
 	if (!strcmp(key, "block"))
-		return parse_size("--elastic block", value, &e->block_bytes);
+		return options_size("--elastic block", value, &e->block_bytes);
 	if (!strcmp(key, "requested"))
-		return parse_size("--elastic requested", value, &e->requested_bytes);
+		return options_size("--elastic requested", value, &e->requested_bytes);
 	if (strcmp(key, "id") != 0)
 		return fail_usage("--elastic: unknown key '%s'; there are block, requested, id", key);
 	if (!*value || strlen(value) >= sizeof(e->id) ||
@@ -104,7 +98,7 @@ static int set_elastic(void *target, const char *value)
 	*e = (struct config_elastic){ .block_bytes = BLOCK_BYTES_MIN };
 	snprintf(e->id, sizeof(e->id), "mem%u", cfg->nr_elastic);
 	word = strtok_r(text, ",", &save);
-	r = parse_size("--elastic", word ? word : "", &e->bytes);
+	r = options_size("--elastic", word ? word : "", &e->bytes);
 	while (!r && (word = strtok_r(NULL, ",", &save))) {
 		char *equals = strchr(word, '=');
 
@@ -286,6 +280,17 @@ static int set_working_set(void *target, const char *value)
 	return r;
 }
 
+static int set_agent(void *target, const char *value)
+{
+	struct config *cfg = target;
+	bool off;
+	int r = set_off("agent", value, &off);
+
+	cfg->agent = !off;
+	cfg->autosize.agent_is_set = true;
+	return r;
+}
+
 /* on, off, or bytes a second */
 static int set_rng(void *target, const char *value)
 {
@@ -463,6 +468,21 @@ const struct option_row config_options[] = {
 	  "requested=SIZE  what the guest is asked to plug at start (default 0)\n"
 	  "id=ID           name of the device (default mem0, mem1, ...)",
 	  set_elastic },
+	{ "max", 0, "SIZE",
+	  "the guest's agent asks for memory and gets it, up to SIZE in all, boot memory\n"
+	  "included; without --elastic there is as much of that", config_set_max },
+	{ "min", 0, "SIZE", "what it always has (default: its boot memory)", config_set_min },
+	{ "reserve", 0, "SIZE|off",
+	  "a part of boot memory that is kept back, in the balloon, and let go of first\n"
+	  "(default a sixteenth, 8M to 64M)", config_set_reserve },
+	{ "grow-rate", 0, "SIZE", "the most that it gets in a second, on the average (default 256M)",
+	  config_set_grow_rate },
+	{ "cache-age", 0, "S",
+	  "page cache that the guest has not used for so many seconds goes back to the\n"
+	  "host (default 0: it stays)", config_set_cache_age },
+	{ "agent", 0, "on|off",
+	  "a port org.ebb.agent, by which a guest asks and says how it is (default on\n"
+	  "with --max)", set_agent },
 	{ "disk", 'd', "PATH[,KEY=VALUE]...",
 	  "a raw image or a block device (virtio-blk), vda and so on; may be repeated\n"
 	  "readonly        may be shared with other VMs that only read\n"
@@ -625,12 +645,15 @@ int config_check(struct config *cfg)
 	if (cfg->boot_bytes >= SLOT_BYTES_END)
 		return fail_usage("--memory: %s is not below the limit of 8 TiB",
 				  size_format(cfg->boot_bytes, a));
+	config_add_elastic(cfg);
 	for (unsigned int i = 0; i < cfg->nr_elastic; i++) {
 		r = check_elastic(cfg, &cfg->elastic[i]);
 		if (r)
 			return r;
 	}
-	r = check_ports(cfg);
+	r = config_check_autosize(cfg);
+	if (!r)
+		r = check_ports(cfg);
 	if (!r)
 		r = check_consoles(cfg);
 	if (r)

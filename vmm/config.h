@@ -41,6 +41,15 @@ struct config_port {
 	char path[VM_PATH_SIZE]; /* of its socket; "": beside the control socket */
 };
 
+/* What a guest may ask for, and how fast it gets it. */
+struct config_autosize {
+	uint64_t min_bytes, max_bytes; /* of boot and elastic memory; max 0: the size is not automatic */
+	uint64_t reserve_bytes;	       /* a balloon in boot memory that is let go of first; 0: none */
+	uint32_t rate_mib;	       /* a second */
+	uint32_t cache_age_s;	       /* 0: page cache stays */
+	bool reserve_is_set, agent_is_set; /* by options */
+};
+
 /* What follows when a guest uses memory that it gave back. */
 enum config_violation { VIOLATION_CONTAIN, VIOLATION_PAUSE, VIOLATION_KILL };
 /* 0 or -EINVAL for an unknown name (not logged). */
@@ -65,6 +74,8 @@ struct config {
 	unsigned int nr_cpus;
 	unsigned int nr_elastic;
 	struct config_elastic elastic[CONFIG_MAX_ELASTIC];
+	bool agent; /* there is a port for the guest's */
+	struct config_autosize autosize;
 	unsigned int nr_disks;
 	struct config_disk disks[CONFIG_MAX_DISKS];
 	bool no_reboot, panic_pauses, debug_exit, paused;

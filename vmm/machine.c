@@ -16,7 +16,6 @@
 
 /* Regions start on this boundary: no guest memory block can be larger (Linux, x86). */
 #define ELASTIC_ALIGN (2 * GiB)
-#define GUEST_MEMORY_BLOCK (128 * MiB)
 /* Numbers of KVM's memory slots: boot memory below and above the devices, then the elastic ones. */
 #define BOOT_SLOTS 2
 
@@ -118,6 +117,7 @@ static void size_changed(void *ctx, struct vmem *v)
 {
 	huging_wake(ctx);
 	commands_size_changed(ctx, v);
+	autosizing_facts_changed(ctx);
 }
 
 /* --- virtio ---------------------------------------------------------------------------------- */
@@ -168,6 +168,7 @@ void machine_hold_devices(struct machine *m, bool hold)
 		virtio_hold(m->slots[i].mmio.dev, hold);
 	if (hold)
 		disks_drain(m);
+	autosizing_hold(m, hold);
 }
 
 static int add_vmem(struct machine *m, unsigned int i)
@@ -412,6 +413,8 @@ static int build(struct machine *m)
 		r = add_console(m);
 	if (!r)
 		r = ports_open(m);
+	if (!r)
+		r = autosizing_open(m);
 	if (r)
 		return r;
 	loop_lock(m->loop);
@@ -447,6 +450,7 @@ void machine_free(struct machine *m)
 		loop_lock(m->loop);
 		dump_abort(m, "the VM has ended");
 		unboot(m);
+		autosizing_close(m);
 		console_free(m->console);
 		ports_close(m);
 		for (unsigned int i = 0; i < m->nr_elastic; i++)
@@ -500,6 +504,8 @@ int machine_reboot(struct machine *m)
 	if (r)
 		return r;
 	ballooning_reset(m);
+	m->working_sets = (struct working_sets){ 0 };
+	autosizing_reset(m);
 	huging_reset(m);
 	return machine_boot(m);
 }

@@ -15,6 +15,7 @@
 #include "devices/virtio_mem.h"
 #include "devices/virtio_rng.h"
 #include "virtio/mmio.h"
+#include "vmm/autosizing.h"
 #include "vmm/ballooning.h"
 #include "vmm/base/bus.h"
 #include "vmm/base/loop.h"
@@ -32,6 +33,10 @@
 #include "vmm/memory/elastic.h"
 #include "vmm/memory/guest_mem.h"
 #include "vmm/service.h"
+#include "vmm/working_sets.h"
+
+/* Linux, x86 with less than 64 GiB: the unit in which it takes memory. */
+#define GUEST_MEMORY_BLOCK (128 * MiB)
 
 /* Exit codes of `ebb run`. */
 #define EXIT_POWER_OFF 0
@@ -97,6 +102,8 @@ struct machine {
 	struct guarding guarding;
 	struct huging huging;
 	struct ballooning ballooning;
+	struct autosizing autosizing;
+	struct working_sets working_sets;
 	struct rng *rng; /* NULL: --rng=off */
 	struct disks disks;
 	unsigned int nr_elastic;

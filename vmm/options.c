@@ -10,6 +10,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/base/size.h"
 
 static void print_help_text(const char *text)
 {
@@ -187,6 +188,14 @@ const struct option_row *option_find(const struct verb *verb, const char *name)
 		if (!strcmp(row->name, name))
 			return row;
 	return NULL;
+}
+
+int options_size(const char *option, const char *text, uint64_t *bytes)
+{
+	if (size_parse(text, bytes))
+		return fail_usage("%s: '%s' is not a size; write for example 512M or 8G", option,
+				  text);
+	return 0;
 }
 
 int options_seconds(const char *text, uint64_t *ns)

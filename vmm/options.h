@@ -63,6 +63,8 @@ const char *argument_words(const char *argument, char separator, char words[ARGU
 /* NULL: no option of that name. */
 const struct option_row *option_find(const struct verb *verb, const char *name);
 
+/* A size, see vmm/base/size.h. 0 or -EINVAL, logged with OPTION. */
+int must_check options_size(const char *option, const char *text, uint64_t *bytes);
 /* "1", "2.5": seconds as text into nanoseconds. 0 or -EINVAL (not logged). */
 int must_check options_seconds(const char *text, uint64_t *ns);
 

@@ -15,11 +15,13 @@ int ports_add(struct machine *m)
 {
 	const struct config *c = m->cfg;
 	struct vcon_cfg cfg = { .has_console = c->hvc != CONSOLE_NONE,
-				.nr_ports = ports_id(c->nr_ports) };
+				.nr_ports = ports_id(c->nr_ports) + c->agent };
 
 	for (unsigned int i = 0; i < c->nr_ports; i++)
 		cfg.names[ports_id(i)] = c->ports[i].name;
-	if (!cfg.has_console && !c->nr_ports)
+	if (c->agent)
+		cfg.names[ports_id(c->nr_ports)] = AGENT_PORT_NAME;
+	if (!cfg.has_console && cfg.nr_ports == 1)
 		return 0;
 	return vcon_new(&m->ports.vcon, &cfg, &m->gm);
 }
@@ -52,6 +54,21 @@ static int open_channel(struct machine *m, unsigned int i)
 		r = config_beside_path(m->cfg, path, ending);
 	}
 	return r ? r : open_port(m, &m->ports.channels[i], ports_id(i), &cfg);
+}
+
+/* --- the agent's ------------------------------------------------------------------------------- */
+
+struct guest_end ports_agent_end(struct machine *m)
+{
+	return vcon_guest_end(m->ports.vcon, ports_id(m->cfg->nr_ports));
+}
+
+void ports_connect_agent(struct machine *m, const struct host_end *host)
+{
+	struct guest_end guest = ports_agent_end(m);
+
+	vcon_connect(m->ports.vcon, ports_id(m->cfg->nr_ports), host);
+	guest.host_opened(guest.ctx, true);
 }
 
 /* --- hvc0 -------------------------------------------------------------------------------------- */

@@ -15,6 +15,8 @@ EVERY = {
     "kernel": ("a \"quoted\" / kérnel", None), "initrd": ("rd", None),
     "params": ("console=ttyS0 a=\"b\\n\"", None), "memory": ("1536M", None),
     "elastic": ("1G,block=4M,id=a", [{"size": "1G", "block": "4M", "id": "a"}]),
+    "max": ("4G", None), "min": ("2G", None), "reserve": ("off", None), "grow-rate": ("64M", None),
+    "cache-age": ("600", 600), "agent": ("on", True),
     "disk": ("a.img,readonly,serial=x", [{"path": "a.img", "readonly": True, "serial": "x"}]),
     "cpus": ("3", 3), "guard": ("off", False), "violation": ("kill", None), "huge": ("never", None),
     "balloon": ("off", False), "deflate-on-oom": ("off", False),
@@ -29,6 +31,8 @@ EVERY = {
     "log-file": ("/tmp/l", None), "log-format": ("text", None), "pid-file": ("/tmp/p", None),
     "kvm": ("/dev/kvm", None), "userfaultfd": ("fd:7", None),
 }
+# What an option is of no use without.
+WITH = {"min": {"max": "4G"}, "cache-age": {"agent": True}}
 ABOUT_FILES = {"config", "print-config"}
 
 
@@ -74,9 +78,12 @@ def every_option_has_its_key():
     for name, (text, value) in EVERY.items():
         expected = text if value is None else value
         option = [f"--{name}"] if text is None else [f"--{name}", text]
+        more = WITH.get(name, {})
+        for key, word in more.items():
+            option += [f"--{key}", "on" if word is True else word]
         out = json.loads(printed(*option, *["-k", "k"][:2 * (name != "kernel")]))
         assert out[name] == expected, (name, out)
-        assert set(out) == {"kernel", name}, out
+        assert out == {"kernel": out["kernel"], name: expected, **more}, out
 
 
 @test
