@@ -98,7 +98,8 @@ class Schema:
 
 @test
 def replies_and_events_are_what_the_schema_says():
-    with tempfile.NamedTemporaryFile() as disk, regrow("-c", 2, *sized(disk)) as vm:
+    with tempfile.NamedTemporaryFile() as disk, \
+            regrow("-c", 2, "--agent=on", *sized(disk)) as vm:
         vm.expect(r"^size 0\r\n")
         schema = Schema(vm.qmp)
         replied = set()
@@ -119,8 +120,10 @@ def replies_and_events_are_what_the_schema_says():
         for name in sorted(n for n in names if n.startswith("query-")):
             ask(name)
         for name in ("__org.ebb_stat", "__org.ebb_query-guard", "__org.ebb_query-resize",
-                     "__org.ebb_query-reclaim", "__org.ebb_query-working-set"):
+                     "__org.ebb_query-reclaim", "__org.ebb_query-working-set",
+                     "__org.ebb_query-agent", "__org.ebb_query-autosize"):
             ask(name)
+        ask("__org.ebb_set-autosize", **{"cache-age": 60})
         ask("__org.ebb_query-guard", device="mem0", **{"from": 0})
         for path in ("/", "/machine", "/machine/peripheral", "mem0"):
             ask("qom-list", path=path)
