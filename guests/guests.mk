@@ -35,5 +35,18 @@ $(G)/linux/%: guests/linux/%.c
 	@echo "  GUEST $<"; mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) -static $< -o $@
 
--include $(wildcard $(G)/obj/*.d)
+# The agent. It stays in memory, so what it doesn't use is left out.
+AGENT := $(G)/linux/ebb-agent
+AGENT_OBJS := $(patsubst %.c,$(G)/%.o,$(wildcard guests/agent/*.c))
+AGENT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -Os -g -ffunction-sections -fdata-sections -fno-pie \
+                -fstack-protector-strong -MMD -MP
+guests: $(if $(filter x86_64,$(ARCH)),$(AGENT))
+$(G)/guests/agent/%.o: guests/agent/%.c
+	@echo "  GUEST $<"; mkdir -p $(@D)
+	$(Q)$(CC) $(AGENT_CFLAGS) $(WARN) -c $< -o $@
+$(AGENT): $(AGENT_OBJS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -static -no-pie -Wl,--gc-sections $^ -o $@
+
+-include $(wildcard $(G)/obj/*.d $(G)/guests/agent/*.d)
 .PHONY: guests
