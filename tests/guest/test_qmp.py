@@ -502,7 +502,7 @@ def a_dump_into_a_pipe_waits_for_its_reader_alone():
         refused(other.raw("dump-guest-memory", paging=False, protocol="file:/dev/null"),
                 "a dump is being written")
         total = progress["total"]
-        got = b""
+        got = bytearray()
         while len(got) < total:
             data = os.read(read_end, MiB)
             assert data, (len(got), total)
