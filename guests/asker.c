@@ -14,10 +14,10 @@
  *   w   says a working set, of node 0
  *   q   ends
  *
- * What it says of its own memory is what it has: boot=N MiB and what is plugged, all of it free.
- * With mode=M it is hostile instead, and does nothing else once it has said hello:
+ * What it is asked for it says. What it says of its own memory is what it has: boot=N MiB and what is plugged, all of it free.
+ * With mode=M it is hostile instead once it has said hello, and takes what memory it is given:
  *
- *   greedy    needs everything, for ever, and takes what it gets
+ *   greedy    needs everything, for ever
  *   flood     says its status, for ever, without reading
  *   garbage   says what is no message, for ever
  *   hello     says hello, for ever
@@ -116,17 +116,6 @@ static bool is_msg(const char *text, const char *name)
 	       !strncmp(text + sizeof(before) - 1, name, strlen(name));
 }
 
-/* The next line of that kind; others are passed over. */
-static const char *wait_for(const char *msg)
-{
-	static char line[512];
-
-	do
-		vcon_line(&port, line, sizeof(line));
-	while (!is_msg(line, msg));
-	return line;
-}
-
 /* --- what it says ------------------------------------------------------------------------------ */
 
 static void hello(void)
@@ -135,19 +124,6 @@ static void hello(void)
 	key("version", 1);
 	word(",\"agent\":\"asker\",\"can\":[\"status\",\"working-set\",\"what is to come\"]");
 	end();
-}
-
-static void open_port(void)
-{
-	const char *line;
-
-	vcon_say(&port, port.port_id, VIRTIO_CONSOLE_PORT_OPEN, 1);
-	vcon_put(&port.out, "\n", 1); /* whatever an earlier opening has left ends here */
-	hello();
-	line = wait_for("config");
-	print("config %lu %lu %lu %lu\n", value_of(line, "min") / MiB,
-	      value_of(line, "max") / MiB, value_of(line, "size") / MiB,
-	      value_of(line, "cache-age-s"));
 }
 
 static void status(void)
@@ -166,21 +142,6 @@ static void need(uint64_t bytes)
 	end();
 }
 
-static void need_and_hear(uint64_t bytes)
-{
-	const char *line, *why;
-
-	need(bytes);
-	line = wait_for("answer");
-	why = line + strlen(line) - 4; /* why is the last one: "}\n behind it */
-	while (why[-1] != '"')
-		why--;
-	print("answer %lu %lu ", value_of(line, "granted") / MiB, value_of(line, "size") / MiB);
-	for (; *why != '"'; why++)
-		print("%c", *why);
-	print("\n");
-}
-
 static void spare(void)
 {
 	begin("spare");
@@ -195,6 +156,60 @@ static void working_set(void)
 	word(",\"source\":\"mglru\",\"bins\":[{\"idle-ms\":1000,\"anon\":4096,\"file\":8192},"
 	     "{\"idle-ms\":60000,\"anon\":1048576},{\"file\":3145728}]");
 	end();
+}
+
+/* --- what it hears ------------------------------------------------------------------------------ */
+
+/* The next line; what is asked is answered. */
+static const char *listen(void)
+{
+	static char line[512];
+
+	vcon_line(&port, line, sizeof(line));
+	if (is_msg(line, "ask\",\"what\":\"status"))
+		status();
+	else if (is_msg(line, "ask"))
+		working_set();
+	return line;
+}
+
+/* The next line of that kind; others are passed over. */
+static const char *wait_for(const char *msg)
+{
+	const char *line;
+
+	do
+		line = listen();
+	while (!is_msg(line, msg));
+	return line;
+}
+
+static void open_port(void)
+{
+	const char *line;
+
+	vcon_say(&port, port.port_id, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	vcon_put(&port.out, "\n", 1); /* whatever an earlier opening has left ends here */
+	hello();
+	line = wait_for("config");
+	print("config %lu %lu %lu %lu\n", value_of(line, "min") / MiB,
+	      value_of(line, "max") / MiB, value_of(line, "size") / MiB,
+	      value_of(line, "cache-age-s"));
+}
+
+static void need_and_hear(uint64_t bytes)
+{
+	const char *line, *why;
+
+	need(bytes);
+	line = wait_for("answer");
+	why = line + strlen(line) - 4; /* why is the last one: "}\n behind it */
+	while (why[-1] != '"')
+		why--;
+	print("answer %lu %lu ", value_of(line, "granted") / MiB, value_of(line, "size") / MiB);
+	for (; *why != '"'; why++)
+		print("%c", *why);
+	print("\n");
 }
 
 /* --- what it takes ----------------------------------------------------------------------------- */
@@ -241,6 +256,7 @@ static void pour(const void *bytes, uint32_t nr)
 		while (vcon_take(&port.out, &unused))
 			in_flight--;
 		vcon_hear(&port);
+		follow();
 		vq_pause(&port.dev);
 	}
 }
@@ -287,8 +303,10 @@ static void greed(void)
 static void say_hello_for_ever(void)
 {
 	print("greets\n");
-	for (;;)
+	for (;;) {
 		hello();
+		follow();
+	}
 }
 
 static void silence(void)
@@ -340,6 +358,8 @@ int guest_main(void)
 		uint64_t start = cpu_tsc();
 
 		vcon_hear(&port);
+		if (vcon_has_input(&port))
+			listen();
 		command(serial_poll());
 		while (cpu_tsc() - start < POLL_CYCLES)
 			cpu_pause();

@@ -81,11 +81,11 @@ bool vcon_hear(struct vcon *v)
 {
 	bool heard = false;
 	uint32_t bytes;
-	void *at;
+	void *message;
 
-	while ((at = vcon_take(&v->control_in, &bytes))) {
-		hear(v, at, bytes);
-		vcon_add(&v->control_in, at, MESSAGE_BYTES, true);
+	while ((message = vcon_take(&v->control_in, &bytes))) {
+		hear(v, message, bytes);
+		vcon_add(&v->control_in, message, MESSAGE_BYTES, true);
 		heard = true;
 	}
 	if (heard)
@@ -95,11 +95,17 @@ bool vcon_hear(struct vcon *v)
 
 /* --- the port ---------------------------------------------------------------------------------- */
 
+/* Of a buffer that holds more than the last line. */
+static char *at, *rest;
+static uint32_t left;
+
+bool vcon_has_input(const struct vcon *v)
+{
+	return left || v->in.vq.next_used != *(volatile uint16_t *)&v->in.vq.used->idx;
+}
+
 void vcon_line(struct vcon *v, char *text, size_t size)
 {
-	/* Of a buffer that holds more than the line. */
-	static char *at, *rest;
-	static uint32_t left;
 	size_t nr = 0;
 
 	while (!nr || text[nr - 1] != '\n') {

@@ -45,6 +45,8 @@ void *vcon_take(struct vcon_queue *q, uint32_t *bytes);
 /* Output, from start to end. */
 void vcon_put(struct vcon_queue *q, const void *bytes, uint32_t nr);
 
+/* Whether there is some, or the rest of some. */
+bool vcon_has_input(const struct vcon *v);
 /*
  * Input up to a newline, which stays, into TEXT of SIZE as a string; waits for it. Fails the guest
  * where it does not fit.

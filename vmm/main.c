@@ -13,7 +13,7 @@
 
 const struct verb *const verbs[] = {
 	&verb_run,   &verb_list,   &verb_stat,	    &verb_resize, &verb_balloon,
-	&verb_reclaim, &verb_guard,
+	&verb_reclaim, &verb_autosize, &verb_working_set, &verb_guard,
 	&verb_pause, &verb_resume, &verb_reset,	    &verb_powerdown, &verb_stop,
 	&verb_console, &verb_dump,
 	&verb_doctor, &verb_completion, &verb_man, &verb_version, NULL,
@@ -24,7 +24,7 @@ static void help(FILE *out)
 	fprintf(out, "ebb %s - virtual machines whose memory comes and goes\n\nUsage: ebb VERB ...\n\n",
 		EBB_VERSION);
 	for (const struct verb *const *v = verbs; *v; v++)
-		fprintf(out, "  %-10s %.*s\n", (*v)->name, (int)strcspn((*v)->summary, "\n"),
+		fprintf(out, "  %-11s %.*s\n", (*v)->name, (int)strcspn((*v)->summary, "\n"),
 			(*v)->summary);
 	fprintf(out, "\n`ebb VERB --help` tells the options of each.\n");
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "vmm/autosize_text.h"
 #include "vmm/base/size.h"
 #include "vmm/control/qmp_client.h"
 
@@ -117,6 +118,14 @@ static void print_guard(FILE *out, struct json_object *s)
 		fprintf(out, "paused: %s\n", qmp_get_str(guard, "trouble", ""));
 }
 
+/* What the guest says of itself, and what was made of it. */
+static void print_autosize(FILE *out, struct json_object *s)
+{
+	autosize_text(out, json_object_object_get(s, "autosize"));
+	agent_text(out, json_object_object_get(s, "agent"));
+	working_sets_text(out, json_object_object_get(s, "working-set"));
+}
+
 static void print_console(FILE *out, struct json_object *s)
 {
 	struct json_object *console = NULL;
@@ -136,6 +145,7 @@ void stat_text(FILE *out, struct json_object *stat, double exits_per_s)
 	print_machine(out, stat, exits_per_s);
 	print_memory(out, stat);
 	print_balloon(out, stat);
+	print_autosize(out, stat);
 	print_guard(out, stat);
 	print_console(out, stat);
 }

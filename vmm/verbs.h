@@ -8,7 +8,8 @@
 
 extern const struct verb verb_run, verb_list, verb_stat, verb_resize, verb_pause, verb_resume,
 	verb_reset, verb_powerdown, verb_stop, verb_guard, verb_doctor, verb_completion, verb_man,
-	verb_version, verb_console, verb_dump, verb_balloon, verb_reclaim;
+	verb_version, verb_console, verb_dump, verb_balloon, verb_reclaim,
+	verb_autosize, verb_working_set;
 /* All of them, in the order of the help; NULL at the end. In main.c. */
 extern const struct verb *const verbs[];
 

@@ -15,17 +15,20 @@ from tap import main, test  # pylint: disable=wrong-import-position
 from vm import EBB, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
 
 # Those with a VM, and all.
-VM_VERBS = ("stat", "resize", "balloon", "reclaim", "guard", "pause", "resume", "reset", "powerdown",
-            "stop", "console", "dump")
+VM_VERBS = ("stat", "resize", "balloon", "reclaim", "autosize", "working-set", "guard", "pause",
+            "resume", "reset", "powerdown", "stop", "console", "dump")
 VERBS = ("run", "list", *VM_VERBS, "doctor", "completion", "man", "version")
 OPTIONS = {
-    "run": ("kernel", "initrd", "params", "memory", "elastic", "disk", "cpus", "guard", "violation",
+    "run": ("kernel", "initrd", "params", "memory", "elastic", "max", "min", "reserve", "grow-rate",
+            "cache-age", "agent", "disk", "cpus", "guard", "violation",
             "huge", "balloon", "deflate-on-oom", "free-page-reporting", "free-page-hinting",
             "working-set", "rng", "name", "uuid", "qmp", "console", "hvc", "port", "background",
             "paused", "no-reboot", "panic", "timeout", "debug-exit", "loglevel", "log-file",
             "log-format", "pid-file", "kvm", "userfaultfd", "config", "print-config"),
     "list": (), "stat": ("json", "watch"), "resize": ("wait", "timeout", "device", "cancel"),
     "balloon": ("wait", "timeout", "cancel"), "reclaim": ("wait", "timeout", "cancel"),
+    "autosize": ("min", "max", "ceiling", "rate", "cache-age", "json"),
+    "working-set": ("node", "json"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
     "console": ("hvc",), "dump": ("force",),
