@@ -74,7 +74,7 @@ static void fault(struct agent_session *s, const char *what)
 	if (s->state == AGENT_GONE)
 		return;
 	log_guest("agent: a line that is no message: %s", what);
-	snprintf(s->fault, sizeof(s->fault), "%s", what);
+	snprintf(s->fault, sizeof(s->fault), "%.*s", (int)sizeof(s->fault) - 1, what);
 	s->nr_faults_ever++;
 	if (++s->nr_faults == AGENT_FAULTS_MAX)
 		s->state = AGENT_BROKEN;

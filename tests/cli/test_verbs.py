@@ -84,7 +84,7 @@ def help_of_every_verb_names_every_option():
 
 @test
 def the_verbs_that_exist_are_the_verbs_of_the_help():
-    listed = re.findall(r"^  (\w+) ", succeeds("--help"), re.MULTILINE)
+    listed = re.findall(r"^  ([\w-]+) ", succeeds("--help"), re.MULTILINE)
     assert listed == [*VERBS], listed
     assert re.fullmatch(r"ebb \d+\.\d+\S*\n", succeeds("version"))
     assert succeeds("--version") == succeeds("-V") == succeeds("version")

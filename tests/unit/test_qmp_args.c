@@ -241,7 +241,7 @@ Test(qmp_args, an_open_object_passes_over_what_it_does_not_know)
 	accept("a:u ...", "{\"a\":1,\"b\":[]}");
 	accept("...", "{\"b\":null}");
 	accept("a:{b:u ...} c?:s", "{\"a\":{\"b\":1,\"x\":2}}");
-	accept("a:[{b?:u ... }]", "{\"a\":[{\"x\":2},{}]}");
+	accept("a:[{b?:u ...}]", "{\"a\":[{\"x\":2},{}]}");
 	refuse("a:u ...", "{\"b\":1}", "'a' is missing");
 	refuse("a:u ...", "{\"a\":-1,\"b\":1}", "out of range");
 	refuse("a:{b:u ...}", "{\"a\":{\"b\":1},\"x\":2}", "'x' is unknown");
