@@ -83,7 +83,7 @@ static void say(struct agent *a)
 
 static struct say_state state(const struct agent *a)
 {
-	return (struct say_state){&a->memory, &a->psi, a->evict.evicted};
+	return (struct say_state){ &a->memory, &a->psi, a->evict.evicted };
 }
 
 static void say_state_now(struct agent *a, uint64_t now)
@@ -140,7 +140,7 @@ static void freshen_sets(struct agent *a)
 /* Not at the priority that the waiting for the host has. */
 static void in_background(bool on)
 {
-	struct sched_param p = {.sched_priority = on ? 0 : 1};
+	struct sched_param p = { .sched_priority = on ? 0 : 1 };
 
 	sched_setscheduler(0, on ? SCHED_OTHER : SCHED_FIFO, &p);
 }
@@ -262,10 +262,10 @@ static bool turn(struct agent *a)
 	next = a->open ? min_u64(a->look_ms, a->status_ms) : a->retry_ms;
 	if (a->open && a->evict.next_ms)
 		next = min_u64(next, a->evict.next_ms);
-	polled[0] = (struct pollfd){.fd = a->open ? a->port.fd : -1, .events = POLLIN};
+	polled[0] = (struct pollfd){ .fd = a->open ? a->port.fd : -1, .events = POLLIN };
 	if (port_waits(&a->port))
 		polled[0].events |= POLLOUT;
-	polled[1] = (struct pollfd){.fd = a->open ? a->psi.trigger : -1, .events = POLLPRI};
+	polled[1] = (struct pollfd){ .fd = a->open ? a->psi.trigger : -1, .events = POLLPRI };
 	if (poll(polled, 2, (int)over(next, now)) < 0 && errno != EINTR)
 		return false;
 	now = now_ms();

@@ -20,7 +20,7 @@ uint64_t now_ms(void)
 
 void sleep_ms(uint64_t ms)
 {
-	struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+	struct timespec t = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
 
 	while (nanosleep(&t, &t) && errno == EINTR)
 		;

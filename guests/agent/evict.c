@@ -20,16 +20,21 @@
 /* Page cache that is read again hurts: so much of what went lately, or so much. */
 #define REFAULT_DIVISOR 8
 #define REFAULT_BYTES	(4 * MiB)
-#define BACKOFF_MAX	5
+#define PAUSE_MAX	32 /* steps */
+/* What may go in a step: at first, at least, at most. */
+#define WINDOW_BYTES	 (16 * MiB)
+#define WINDOW_MIN_BYTES (4 * MiB)
+#define WINDOW_MAX_BYTES (16 * GiB)
+#define WINDOW_FACTOR	 4
 
 static struct text words;
 
 bool evict_open(struct evict *e, const struct lru_gen *gens, const char *root)
 {
-	static const char *const paths[] = {"/sys/fs/cgroup/memory.reclaim",
-					    "/sys/fs/cgroup/unified/memory.reclaim"};
+	static const char *const paths[] = { "/sys/fs/cgroup/memory.reclaim",
+					     "/sys/fs/cgroup/unified/memory.reclaim" };
 
-	*e = (struct evict){.gens = gens, .reclaim = -1};
+	*e = (struct evict){ .gens = gens, .reclaim = -1 };
 	for (unsigned int i = 0; i < ARRAY_SIZE(paths) && gens->write < 0 && e->reclaim < 0; i++)
 		e->reclaim = file_open(root, paths[i], O_WRONLY | O_APPEND);
 	return gens->write >= 0 || e->reclaim >= 0;
@@ -43,7 +48,10 @@ void evict_age(struct evict *e, uint64_t age_s, uint64_t now)
 		return;
 	e->age_ms = age_ms;
 	e->nr = 0;
-	e->phase = EVICT_STEP;
+	e->window = WINDOW_BYTES;
+	e->pause = 1;
+	e->wait = 0;
+	e->stepping = false;
 	e->next_ms = age_ms && (e->gens->write >= 0 || e->reclaim >= 0) ? now : 0;
 }
 
@@ -57,7 +65,7 @@ static struct evict_list *entry(struct evict *e, const struct lru_list *list)
 			return &e->lists[i];
 	if (e->nr == EVICT_LISTS)
 		return NULL;
-	e->lists[e->nr] = (struct evict_list){.cgroup = list->cgroup, .node = list->node};
+	e->lists[e->nr] = (struct evict_list){ .cgroup = list->cgroup, .node = list->node };
 	return &e->lists[e->nr++];
 }
 
@@ -65,7 +73,7 @@ static struct evict_list *entry(struct evict *e, const struct lru_list *list)
 static void each_list(struct evict *e, const struct memory *m,
 		      void (*fn)(void *ctx, const struct lru_list *list))
 {
-	struct lru_list inactive = {.nr = LRU_GENS_YOUNG + 1};
+	struct lru_list inactive = { .nr = LRU_GENS_YOUNG + 1 };
 
 	if (e->gens->write >= 0) {
 		lru_gen_each(e->gens, fn, e);
@@ -85,16 +93,19 @@ static void step_list(void *ctx, const struct lru_list *list)
 	if (!l)
 		return;
 	l->seen = true;
-	l->asked = false;
 	cold_step(&l->cold, pages);
-	l->todo = cold_old(&l->cold, pages) >> e->backoff;
+	l->todo = cold_old(&l->cold, pages);
 }
 
-/* Cgroups that are gone make room. */
-static void forget_lists(struct evict *e)
+/* FN for each list; those that are gone, with their cgroups, make room. */
+static void visit_lists(struct evict *e, const struct memory *m,
+			void (*fn)(void *ctx, const struct lru_list *list))
 {
 	unsigned int kept = 0;
 
+	for (unsigned int i = 0; i < e->nr; i++)
+		e->lists[i].seen = false;
+	each_list(e, m, fn);
 	for (unsigned int i = 0; i < e->nr; i++)
 		if (e->lists[i].seen)
 			e->lists[kept++] = e->lists[i];
@@ -104,7 +115,7 @@ static void forget_lists(struct evict *e)
 static bool all_done(const struct evict *e)
 {
 	for (unsigned int i = 0; i < e->nr; i++)
-		if (e->lists[i].todo)
+		if (e->lists[i].asked || (e->lists[i].todo && e->room))
 			return false;
 	return true;
 }
@@ -138,7 +149,7 @@ static int reclaim(struct evict *e, uint64_t bytes, bool has_swap)
 struct piece {
 	struct evict *e;
 	const struct memory *m;
-	uint64_t room; /* pages, of all lists */
+	uint64_t room; /* bytes that may be asked for now, of all lists */
 };
 
 /* The next piece of a list, from the oldest generation that has something. */
@@ -163,8 +174,9 @@ static void piece_of(struct piece *p, struct evict_list *l, const struct lru_lis
 		l->todo = 0;
 		return;
 	}
-	pages = min_u64(min_u64(l->todo, list->gen[i].file_pages), PIECE_BYTES / page_bytes());
-	if (!pages || pages > p->room)
+	pages = min_u64(min_u64(p->room, PIECE_BYTES) / page_bytes(), list->gen[i].file_pages);
+	pages = min_u64(pages, l->todo);
+	if (!pages)
 		return;
 	r = p->e->gens->write >= 0 ? lru_gen_evict(p->e->gens, list, list->gen[i].seq, pages)
 				   : reclaim(p->e, pages * page_bytes(), p->m->swap_total != 0);
@@ -174,7 +186,8 @@ static void piece_of(struct piece *p, struct evict_list *l, const struct lru_lis
 		l->todo = 0;
 		return;
 	}
-	p->room -= pages;
+	p->room -= pages * page_bytes();
+	p->e->room = over(p->e->room, pages * page_bytes());
 	l->seq = list->gen[i].seq;
 	l->pages = list->gen[i].file_pages;
 	l->asked = true;
@@ -186,8 +199,17 @@ static void piece_list(void *ctx, const struct lru_list *list)
 {
 	struct evict_list *l = entry(ctx, list);
 
-	if (l && (l->todo || l->asked))
+	if (!l)
+		return;
+	l->seen = true;
+	if (l->todo || l->asked)
 		piece_of(&piece, l, list);
+}
+
+static void take_pieces(struct evict *e, const struct memory *m)
+{
+	piece = (struct piece){ e, m, min_u64(e->room, RUN_BYTES) };
+	visit_lists(e, m, piece_list);
 }
 
 /* A new generation, if that does not mix old pages with older ones: then nobody could tell which
@@ -217,9 +239,9 @@ static bool may_evict(struct evict *e, const struct memory *m, const struct psi 
 	if (first)
 		return false;
 	if (hurts) {
-		e->backoff += e->backoff < BACKOFF_MAX;
-		e->wait = 1U << e->backoff;
-		e->quiet = 0;
+		e->window = max_u64(e->window / 2, WINDOW_MIN_BYTES);
+		e->wait = e->pause;
+		e->pause = e->pause < PAUSE_MAX ? 2 * e->pause : PAUSE_MAX;
 		agent_note("page cache that was evicted is read again: less goes, and later", NULL);
 		return false;
 	}
@@ -227,9 +249,12 @@ static bool may_evict(struct evict *e, const struct memory *m, const struct psi 
 		e->wait--;
 		return false;
 	}
-	if (e->backoff && ++e->quiet > 1U << e->backoff) {
-		e->backoff--;
-		e->quiet = 0;
+	if (went >= e->window / 2) {
+		e->window = min_u64(e->window * WINDOW_FACTOR, WINDOW_MAX_BYTES);
+		e->pause = e->pause > 1 ? e->pause / 2 : 1;
+	} else if (e->window > WINDOW_BYTES) {
+		/* The kernel forgets, too. */
+		e->window = max_u64(e->window / WINDOW_FACTOR, WINDOW_BYTES);
 	}
 	return some_ms * STALL_DIVISOR <= span;
 }
@@ -238,14 +263,10 @@ static void begin_step(struct evict *e, const struct memory *m, const struct psi
 {
 	bool may = may_evict(e, m, psi, now);
 
-	for (unsigned int i = 0; i < e->nr; i++)
-		e->lists[i].seen = false;
-	each_list(e, m, step_list);
-	forget_lists(e);
-	for (unsigned int i = 0; i < e->nr && !may; i++)
-		e->lists[i].todo = 0;
+	visit_lists(e, m, step_list);
+	e->room = may ? e->window : 0;
 	e->step_ms = now + max_u64(e->age_ms / COLD_STEPS, STEP_MIN_MS);
-	e->phase = EVICT_PIECE;
+	e->stepping = true;
 }
 
 void evict_run(struct evict *e, const struct memory_files *files, struct memory *m, struct psi *psi,
@@ -257,13 +278,12 @@ void evict_run(struct evict *e, const struct memory_files *files, struct memory 
 		return;
 	memory_read_events(files, m);
 	before = m->reclaimed;
-	if (e->phase == EVICT_STEP) {
+	if (!e->stepping) {
 		psi_read(psi);
 		begin_step(e, m, psi, now);
 	}
-	if (e->phase == EVICT_PIECE && !all_done(e)) {
-		piece = (struct piece){e, m, RUN_BYTES / page_bytes()};
-		each_list(e, m, piece_list);
+	if (!all_done(e)) {
+		take_pieces(e, m);
 		memory_read_events(files, m);
 		e->evicted += over(m->reclaimed, before);
 	}
@@ -275,6 +295,6 @@ void evict_run(struct evict *e, const struct memory_files *files, struct memory 
 	/* What our own writes waited for is no sign of anything. */
 	psi_read(psi);
 	e->some_before = psi->some_us;
-	e->phase = EVICT_STEP;
+	e->stepping = false;
 	e->next_ms = e->step_ms;
 }

@@ -5,8 +5,10 @@
  * the root cgroup, out of the inactive list.
  *
  * Every quarter of the age the lists are looked at. What was cold for four quarters goes, in small
- * pieces with pauses between, then a new generation begins. When page cache that went is read again
- * the waiting doubles and the amount is halved; both come back slowly.
+ * pieces with pauses between, then a new generation begins. The first step takes little, each one
+ * that nobody minded four times as much: Linux knows page cache that is read again and again only
+ * by its refaults, so some of it has to go before the rest is kept. When much of what went is read
+ * again the amount is halved and the waiting doubles.
  */
 #ifndef EBB_AGENT_EVICT_H
 #define EBB_AGENT_EVICT_H
@@ -35,10 +37,10 @@ struct evict {
 	uint64_t age_ms;  /* 0: nothing goes */
 	uint64_t next_ms; /* when something is to be done; 0: never */
 	uint64_t step_ms; /* when the next step begins */
-	enum { EVICT_STEP, EVICT_PIECE, EVICT_AGE } phase;
+	bool stepping;
 
-	unsigned int backoff;	  /* amounts are halved so often */
-	unsigned int wait, quiet; /* steps to be left out; that went well since */
+	uint64_t window, room;	  /* bytes that may go in a step; still in this one */
+	unsigned int pause, wait; /* steps to leave out after the next hurt; now */
 	uint64_t evicted;	  /* bytes since the agent's start */
 	uint64_t evicted_before;  /* at the last step, as the three below */
 	uint64_t refault_before, some_before, at_before;

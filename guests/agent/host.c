@@ -44,7 +44,7 @@ static const char *string(const char *at, char word[HOST_WORD_BYTES])
 /* Behind a number or one of true, false and null. */
 static const char *scalar(const char *at)
 {
-	static const char *const words[] = {"true", "false", "null"};
+	static const char *const words[] = { "true", "false", "null" };
 	size_t n = strspn(at, "0123456789+-.eE");
 
 	if (n && (*at == '-' || (*at >= '0' && *at <= '9')))
@@ -96,11 +96,11 @@ static void place(struct host_line *h, const char *key, uint64_t **number, char 
 		uint64_t *number;
 		char *word;
 	} keys[] = {
-		{"msg", NULL, h->msg},		{"why", NULL, h->why},
-		{"what", NULL, h->what},	{"interval-ms", &h->interval_ms, NULL},
-		{"min", &h->min, NULL},		{"max", &h->max, NULL},
-		{"size", &h->size, NULL},	{"cache-age-s", &h->cache_age_s, NULL},
-		{"granted", &h->granted, NULL}, {"node", &h->node, NULL},
+		{ "msg", NULL, h->msg },	  { "why", NULL, h->why },
+		{ "what", NULL, h->what },	  { "interval-ms", &h->interval_ms, NULL },
+		{ "min", &h->min, NULL },	  { "max", &h->max, NULL },
+		{ "size", &h->size, NULL },	  { "cache-age-s", &h->cache_age_s, NULL },
+		{ "granted", &h->granted, NULL }, { "node", &h->node, NULL },
 	};
 
 	*number = NULL;

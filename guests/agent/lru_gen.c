@@ -84,7 +84,7 @@ static bool parse_gen(struct lru_list *list, const char *line)
 int lru_gen_each(const struct lru_gen *l, void (*fn)(void *ctx, const struct lru_list *list),
 		 void *ctx)
 {
-	struct lru_list list = {0};
+	struct lru_list list = { 0 };
 	const char *line;
 
 	if (l->read < 0)

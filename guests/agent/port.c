@@ -26,7 +26,7 @@ void port_init(struct port *p, const char *path, const char *root)
 {
 	uint64_t fd;
 
-	*p = (struct port){.path = path, .root = root, .fd = -1};
+	*p = (struct port){ .path = path, .root = root, .fd = -1 };
 	if (!path || strncmp(path, "fd:", 3) != 0)
 		return;
 	p->given = true;
@@ -75,7 +75,7 @@ static int open_by_name(const char *root, int flags)
 
 static int connect_socket(const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd;
 
 	if (strlen(path) >= sizeof address.sun_path)
@@ -109,7 +109,7 @@ static int open_path(struct port *p)
 
 static bool has_hung_up(int fd)
 {
-	struct pollfd poller = {.fd = fd, .events = POLLIN};
+	struct pollfd poller = { .fd = fd, .events = POLLIN };
 
 	return poll(&poller, 1, 0) > 0 && (poller.revents & (POLLHUP | POLLERR));
 }

@@ -13,10 +13,10 @@ static const struct {
 	const char *request;
 	uint32_t window_ms;
 } triggers[] = {
-	{"some 10000 100000", 100},
-	{"some 10000 500000", 500},
-	{"some 10000 1000000", 1000},
-	{"some 40000 2000000", 2000}, /* what an unprivileged process gets */
+	{ "some 10000 100000", 100 },
+	{ "some 10000 500000", 500 },
+	{ "some 10000 1000000", 1000 },
+	{ "some 40000 2000000", 2000 }, /* what an unprivileged process gets */
 };
 
 static const char path[] = "/proc/pressure/memory";
@@ -40,7 +40,7 @@ static bool set_trigger(struct psi *p, const char *root, unsigned int i)
 
 bool psi_open(struct psi *p, const char *root)
 {
-	*p = (struct psi){.trigger = -1};
+	*p = (struct psi){ .trigger = -1 };
 	p->file = file_open(root, path, O_RDONLY);
 	if (p->file < 0)
 		return false;

@@ -33,7 +33,7 @@
 
 void shortage_init(struct shortage *s)
 {
-	*s = (struct shortage){.horizon_ms = HORIZON_MS, .wait_ms = NEED_MS};
+	*s = (struct shortage){ .horizon_ms = HORIZON_MS, .wait_ms = NEED_MS };
 }
 
 static uint64_t floor_bytes(const struct memory *m)
@@ -54,17 +54,23 @@ bool shortage_grows(const struct shortage *s, const struct memory *m)
 
 static void measure(struct shortage *s, const struct memory *m, uint64_t now)
 {
-	uint64_t used = used_bytes(m), span = now - s->at_ms, rate;
+	uint64_t used = used_bytes(m), span = now - s->at_ms, grown, faded;
 
 	if (s->at_ms && span < RATE_MS)
 		return;
 	if (s->at_ms) {
-		rate = over(used, s->used) * 1000 / span;
-		s->rate = max_u64(rate,
-				  over(s->rate, s->rate * min_u64(span, FORGET_MS) / FORGET_MS));
+		/* While memory is added the total is ahead of what is available, which looks like
+		 * use. */
+		bool changes = m->total != s->total;
+
+		grown = changes ? over(s->available, m->available) : over(used, s->used);
+		faded = changes ? 0 : s->rate * min_u64(span, FORGET_MS) / FORGET_MS;
+		s->rate = max_u64(grown * 1000 / span, s->rate - faded);
 	}
 	s->at_ms = now;
 	s->used = used;
+	s->total = m->total;
+	s->available = m->available;
 }
 
 static void arrival(struct shortage *s, const struct memory *m, uint64_t now)

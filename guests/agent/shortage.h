@@ -13,9 +13,10 @@
 #include "guests/agent/memory.h"
 
 struct shortage {
-	uint64_t at_ms, used; /* at the last look that counted; 0: none yet */
-	uint64_t rate;	      /* bytes a second by which the use grows */
-	uint64_t horizon_ms;  /* from a need to memory that can be used, as it was lately */
+	uint64_t at_ms;			 /* the last look that counted; 0: none yet */
+	uint64_t used, total, available; /* as they were then */
+	uint64_t rate;			 /* bytes a second by which the use grows */
+	uint64_t horizon_ms; /* from a need to memory that can be used, as it was lately */
 
 	uint64_t asked_ms, asked_total; /* the need that nothing has come of yet; 0: none */
 	uint64_t next_need_ms;		/* not before */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * eater.c - in a Linux guest: takes so much memory at so many MiB a second (0: as fast as it gets it),
- * holds it for a while and ends.
+ * eater.c - in a Linux guest: takes so much memory at so many MiB a second (0: as fast as it gets
+ * it), holds it for a while and ends.
  *
  * eater MIB RATE SECONDS    prints "eater: N MiB in MS ms, longest wait MS ms" when it has it all
  */
