@@ -8,7 +8,7 @@
 #include "vmm/base/size.h"
 #include "vmm/control/qmp_client.h"
 
-#define BINS_SHOWN 5 /* of a working set; the older ones are one */
+#define BINS_SHOWN 4 /* of a working set, of those that hold anything; the older ones are one */
 
 static const char *size_of(struct json_object *o, const char *key, char text[SIZE_TEXT_BYTES])
 {
@@ -104,19 +104,23 @@ static void print_lists(FILE *out, struct json_object *bins)
 
 static void print_bins(FILE *out, struct json_object *bins)
 {
-	size_t nr = json_object_array_length(bins), shown = nr < BINS_SHOWN ? nr : BINS_SHOWN;
+	size_t nr = json_object_array_length(bins), shown = 0;
 	char age[SIZE_TEXT_BYTES], size[SIZE_TEXT_BYTES];
-	uint64_t rest = 0;
+	uint64_t older = 0;
 
-	for (size_t i = 0; i + 1 < shown; i++) {
+	for (size_t i = 0; i < nr; i++) {
 		struct json_object *bin = json_object_array_get_idx(bins, i);
+		uint64_t bytes = bytes_of(bin);
 
-		fprintf(out, "<%s %s, ", age_format(qmp_get_u64(bin, "idle-ms", 0), age),
-			size_format(bytes_of(bin), size));
+		if (i + 1 == nr || shown == BINS_SHOWN) {
+			older += bytes;
+		} else if (bytes) {
+			fprintf(out, "<%s %s, ", age_format(qmp_get_u64(bin, "idle-ms", 0), age),
+				size_format(bytes, size));
+			shown++;
+		}
 	}
-	for (size_t i = shown - 1; i < nr; i++)
-		rest += bytes_of(json_object_array_get_idx(bins, i));
-	fprintf(out, "older %s\n", size_format(rest, size));
+	fprintf(out, "older %s\n", size_format(older, size));
 }
 
 static void print_working_set(FILE *out, struct json_object *o, bool alone)

@@ -59,6 +59,19 @@ static void tell_agent(struct machine *m)
 	agent_port_wake(&a->port);
 }
 
+/* What it said before is of no use any more. */
+static void ask_status(struct machine *m)
+{
+	struct agent_session *s = &m->autosizing.port.session;
+	char line[AGENT_HOST_LINE_BYTES];
+
+	if (!agent_session_can(s, AGENT_CAN_STATUS))
+		return;
+	agent_ask_status_line(line);
+	agent_session_send(s, line);
+	agent_port_wake(&m->autosizing.port);
+}
+
 static struct autosize_facts facts(const struct machine *m)
 {
 	struct autosize_facts f = { .ram_bytes = m->cfg->boot_bytes };
@@ -84,6 +97,9 @@ static void settle(void *ctx)
 	struct autosize_decision d;
 	uint64_t at;
 
+	if (a->hinting && !f.hinting)
+		ask_status(m);
+	a->hinting = f.hinting;
 	autosize_facts(&a->policy, &f, now_ns(m));
 	d = autosize_tick(&a->policy, now_ns(m));
 	if (!a->suspended_by) {
@@ -303,6 +319,7 @@ void autosizing_hold(struct machine *m, bool hold)
 		loop_timer_cancel(m->loop, &a->timer);
 	} else {
 		run_clock_go(&a->clock);
+		ask_status(m);
 		settle_soon(m);
 	}
 	agent_port_wake(&a->port);

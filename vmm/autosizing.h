@@ -33,6 +33,7 @@ struct autosizing {
 	uint64_t nr_needs;
 
 	struct autosize policy;
+	bool hinting; /* as the policy knows it */
 	uint32_t cache_age_s;
 	const char *suspended_by; /* NULL: it is not */
 	struct autosize_decision told; /* by an event */

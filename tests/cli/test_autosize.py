@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ebb autosize`, `ebb working-set`, and what `ebb stat` shows of a guest that asks; options of
-`ebb run` that can't be; and an agent that falls silent."""
+"""`ebb autosize`, `ebb working-set`, and what `ebb stat` shows of a guest that asks; and an agent that
+falls silent."""
 import json
 import os
 import re
@@ -129,33 +129,6 @@ def stat_watches_a_guest_that_asks():
                 assert re.search(pattern, text, re.MULTILINE), (pattern, shown)
             client.send("q")
             client.restored(0)
-
-
-@test
-def what_ebb_run_does_not_take():
-    run = ("run", "-k", "k", "-m", "256M")
-    for words, said in (
-            (("--max=2G", "--elastic=1G"), "above boot and elastic memory together, 1.2 GiB"),
-            (("--max=128M",), "below the boot memory, 256 MiB"),
-            (("--max=1G", "--min=128M"), "below the boot memory"),
-            (("--max=1G", "--min=2G"), "above --max"),
-            (("--max=1G", "--min=300M", "-e", "1G,block=8M"), "not a multiple of the block size 8 MiB"),
-            (("--max=1G", "-e", "1G,requested=1G"), "requested at start"),
-            (("--min=512M",), "--min: only with --max"),
-            (("--reserve=16M",), "--reserve: only with --max"),
-            (("--cache-age=5",), "--agent=on or --max"),
-            (("--max=1G", "--agent=off"), "--max: nobody asks"),
-            (("--max=1G", "--balloon=off", "--reserve=8M"), "leave --balloon=off out"),
-            (("--max=1G", "--reserve=200M"), "more than half"),
-            (("--max=1G", "--reserve=1M"), "not a multiple of 2 MiB"),
-            (("--max=1G", "--grow-rate=1K"), "--grow-rate"),
-            (("--max=1G", "--cache-age=-1"), "--cache-age"),
-            (("--max=0",), "--max: 0"),
-            (("--max=16T",), "not below the limit"),
-            (("--agent=on", "--port=org.ebb.agent"), "leave one of them out"),
-            (("--agent=on", *[f"--port=p{i}" for i in range(14)]), "at most 13 ports")):
-        fails(35, *run, *words, words=[said])
-    assert json.loads(succeeds(*run, "--max=1G", "--balloon=off", "--print-config"))["balloon"] is False
 
 
 @test

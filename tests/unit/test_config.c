@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "tests/unit/stderr_text.h"
-#include "vmm/config.h"
+#include "vmm/config_autosize.h"
 
 static const struct verb verb = { "run", "", "", config_options, NULL };
 static struct config cfg;
@@ -271,4 +271,127 @@ Test(config, uuid_is_zero_unless_a_well_formed_one_is_given)
 	REFUSED("uuidgen", "--uuid", "123e4567e-89b-12d3-a456-426614174000");
 	REFUSED("uuidgen", "--uuid", "123e4567-e89b-12d3-a456-42661417400g");
 	REFUSED("uuidgen", "--uuid", "");
+}
+
+/* --- a guest that asks ------------------------------------------------------------------------- */
+
+Test(config, max_alone_does_the_sensible_thing)
+{
+	cr_assert_eq(TAKE("-k", "k", "-m", "256M", "--max", "2G"), 0);
+	cr_expect(cfg.agent);
+	cr_expect_eq(cfg.nr_elastic, 1);
+	cr_expect_str_eq(cfg.elastic[0].id, "mem0");
+	cr_expect_eq(cfg.elastic[0].bytes, 1792 * MiB);
+	cr_expect_eq(cfg.elastic[0].requested_bytes, 0);
+	cr_expect_eq(cfg.autosize.min_bytes, 256 * MiB);
+	cr_expect_eq(cfg.autosize.max_bytes, 2 * GiB);
+	cr_expect_eq(cfg.autosize.reserve_bytes, 16 * MiB);
+	cr_expect_eq(cfg.autosize.rate_mib, 256);
+	cr_expect_eq(cfg.autosize.cache_age_s, 0);
+	cr_expect_eq(config_total_bytes(&cfg), 2 * GiB);
+	cr_assert_eq(TAKE("-k", "k", "-m", "256M", "--max", "300M"), 0);
+	cr_expect_eq(cfg.elastic[0].bytes, 128 * MiB, "whole memory blocks of the guest");
+	cr_assert_eq(TAKE("-k", "k", "-m", "256M", "--max", "256M"), 0);
+	cr_expect_eq(cfg.nr_elastic, 0);
+	cr_assert_eq(TAKE("-k", "k"), 0);
+	cr_expect_not(cfg.agent);
+	cr_expect_eq(cfg.autosize.max_bytes, 0);
+	cr_expect_eq(cfg.autosize.reserve_bytes, 0);
+}
+
+Test(config, the_reserve_is_a_sixteenth_within_bounds)
+{
+	static const struct {
+		const char *boot;
+		uint64_t reserve;
+	} cases[] = { { "64M", 8 * MiB }, { "500M", 30 * MiB }, { "512M", 32 * MiB },
+		      { "4G", 64 * MiB } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cr_assert_eq(TAKE("-k", "k", "-m", cases[i].boot, "--max", "8G"), 0);
+		cr_expect_eq(cfg.autosize.reserve_bytes, cases[i].reserve, "%s", cases[i].boot);
+	}
+	cr_assert_eq(TAKE("-k", "k", "--max", "1G", "--reserve", "off"), 0);
+	cr_expect_eq(cfg.autosize.reserve_bytes, 0);
+	cr_assert_eq(TAKE("-k", "k", "--max", "1G", "--reserve", "100M"), 0);
+	cr_expect_eq(cfg.autosize.reserve_bytes, 100 * MiB);
+	cr_assert_eq(TAKE("-k", "k", "--max", "1G", "--balloon=off"), 0);
+	cr_expect_eq(cfg.autosize.reserve_bytes, 0);
+	REFUSED("leave --balloon=off out", "--max", "1G", "--balloon=off", "--reserve", "8M");
+	REFUSED("more than half", "--max", "1G", "-m", "256M", "--reserve", "200M");
+	REFUSED("not a multiple of 2 MiB", "--max", "1G", "--reserve", "1M");
+	REFUSED("--reserve: only with --max", "--reserve", "8M");
+	REFUSED("--reserve: 'some' is not a size", "--max", "1G", "--reserve", "some");
+}
+
+Test(config, limits_lie_between_boot_and_all_memory)
+{
+	cr_assert_eq(TAKE("-k", "k", "-m", "256M", "-e", "1G", "--max", "1G", "--min", "512M"), 0);
+	cr_expect_eq(cfg.elastic[0].bytes, GiB, "as it was asked for");
+	cr_expect_eq(cfg.elastic[0].requested_bytes, 256 * MiB, "the least is there from the start");
+	cr_assert_eq(TAKE("-k", "k", "-m", "256M", "-e", "1G,requested=512M", "--max", "1G", "--min",
+			  "512M"), 0);
+	cr_expect_eq(cfg.elastic[0].requested_bytes, 512 * MiB);
+	REFUSED("above boot and elastic memory together, 1.2 GiB", "-m", "256M", "-e", "1G", "--max",
+		"2G");
+	REFUSED("--max: 128 MiB is below the boot memory, 256 MiB", "-m", "256M", "--max", "128M");
+	REFUSED("--min: 128 MiB is below the boot memory", "-m", "256M", "--max", "1G", "--min",
+		"128M");
+	REFUSED("--min: 2 GiB is above --max, 1 GiB", "-m", "256M", "--max", "1G", "--min", "2G");
+	REFUSED("not a multiple of the block size 8 MiB", "-m", "256M", "-e", "1G,block=8M", "--max",
+		"1G", "--min", "300M");
+	REFUSED("requested at start", "-m", "256M", "-e", "1G,requested=1G", "--max", "1G");
+	REFUSED("--max: 0", "--max", "0");
+	REFUSED("not below the limit of 8 TiB", "--max", "16T");
+	REFUSED("--min: only with --max", "--min", "1G");
+}
+
+Test(config, rate_and_cache_age)
+{
+	cr_assert_eq(TAKE("-k", "k", "--max", "1G", "--grow-rate", "1.5G", "--cache-age", "60"), 0);
+	cr_expect_eq(cfg.autosize.rate_mib, 1536);
+	cr_expect_eq(cfg.autosize.cache_age_s, 60);
+	cr_assert_eq(TAKE("-k", "k", "--agent=on", "--cache-age=31622400"), 0);
+	REFUSED("1M to 1T", "--max", "1G", "--grow-rate", "1K");
+	REFUSED("1M to 1T", "--max", "1G", "--grow-rate", "2T");
+	REFUSED("from 0 (off) to 31622400", "--max", "1G", "--cache-age", "31622401");
+	REFUSED("--cache-age: '-1'", "--max", "1G", "--cache-age=-1");
+	REFUSED("--cache-age: '1.5'", "--max", "1G", "--cache-age=1.5");
+	REFUSED("--agent=on or --max", "--cache-age=5");
+}
+
+Test(config, the_agent_has_its_port)
+{
+	cr_assert_eq(TAKE("-k", "k", "--agent=on"), 0);
+	cr_expect(cfg.agent);
+	cr_assert_eq(TAKE("-k", "k", "--agent=off"), 0);
+	cr_expect_not(cfg.agent);
+	REFUSED("--max: nobody asks without --agent=on", "--max", "1G", "--agent=off");
+	REFUSED("leave one of them out", "--agent=on", "--port", "org.ebb.agent");
+	REFUSED("leave one of them out", "--max", "1G", "--port", "org.ebb.agent");
+	cr_assert_eq(TAKE("-k", "k", "--port", "org.ebb.agent"), 0, "somebody else's then");
+	REFUSED("at most 13 ports with one for the agent", "--agent=on", "--port", "a", "--port", "b",
+		"--port", "c", "--port", "d", "--port", "e", "--port", "f", "--port", "g", "--port",
+		"h", "--port", "i", "--port", "j", "--port", "k", "--port", "l", "--port", "m",
+		"--port", "n");
+}
+
+Test(config, the_first_devices_fill_up_with_whole_blocks)
+{
+	uint64_t shares[CONFIG_MAX_ELASTIC];
+
+	cr_assert_eq(TAKE("-k", "k", "-e", "256M", "-e", "1G,block=128M", "-e", "512M"), 0);
+	cr_expect_eq(config_elastic_block(&cfg), 128 * MiB);
+	config_shares(&cfg, 0, shares);
+	cr_expect_eq(shares[0] + shares[1] + shares[2], 0);
+	config_shares(&cfg, 254 * MiB, shares);
+	cr_expect_eq(shares[0], 254 * MiB);
+	cr_expect_eq(shares[1], 0);
+	config_shares(&cfg, 384 * MiB, shares);
+	cr_expect_eq(shares[0], 256 * MiB);
+	cr_expect_eq(shares[1], 128 * MiB);
+	config_shares(&cfg, 1792 * MiB, shares);
+	cr_expect_eq(shares[0], 256 * MiB);
+	cr_expect_eq(shares[1], GiB);
+	cr_expect_eq(shares[2], 512 * MiB);
 }
