@@ -10,7 +10,8 @@
  *   n   needs bytes=N (default 64M), which is low; prints "answer GRANTED SIZE WHY" in MiB
  *   m   the same, of more=N
  *   f   can spare as much as it has plugged
- *   t   plugs and unplugs to what the host asks for; prints "has N", MiB plugged, each touched
+ *   t   plugs and unplugs to what the host asks for, with balloon=1 inflates and deflates, too;
+ *       prints "has N M", MiB plugged, each touched, and MiB ballooned
  *   w   says a working set, of node 0
  *   q   ends
  *
@@ -24,6 +25,8 @@
  *   silent    says nothing any more, and takes nothing
  */
 #include "guests/random.h"
+#include "guests/spare.h"
+#include "guests/vballoon.h"
 #include "guests/vcon.h"
 #include "guests/vmem.h"
 
@@ -34,6 +37,9 @@
 
 static struct vcon port;
 static struct vmem mem;
+static struct vballoon balloon;
+static bool has_balloon;
+static uint32_t first_pfn, max_pages, nr_ballooned; /* of spare memory */
 static uint64_t plugged, some_us;
 
 /* --- lines ------------------------------------------------------------------------------------- */
@@ -86,7 +92,7 @@ static void end(void)
 
 static void status_keys(void)
 {
-	uint64_t total = cmdline_u64("boot", 64) * MiB + plugged;
+	uint64_t total = cmdline_u64("boot", 64) * MiB + plugged - nr_ballooned * PAGE_BYTES;
 
 	key("total", total);
 	key("available", total);
@@ -221,11 +227,39 @@ static void touch(uint64_t from, uint64_t to)
 		*(volatile uint64_t *)(mem.addr + at) = at;
 }
 
+/* One request towards the balloon's target; false: it is there. */
+static bool follow_balloon(void)
+{
+	static uint32_t pfns[VBALLOON_REQUEST_PAGES];
+	uint32_t target = has_balloon ? vballoon_target(&balloon) : 0, nr;
+	bool inflate = target > nr_ballooned;
+
+	if (target == nr_ballooned)
+		return false;
+	CHECK(target <= max_pages);
+	nr = inflate ? target - nr_ballooned : nr_ballooned - target;
+	nr = nr < VBALLOON_REQUEST_PAGES ? nr : VBALLOON_REQUEST_PAGES;
+	if (!inflate)
+		nr_ballooned -= nr;
+	for (uint32_t i = 0; i < nr; i++)
+		pfns[i] = first_pfn + nr_ballooned + i;
+	if (inflate) {
+		vballoon_inflate(&balloon, pfns, nr);
+		nr_ballooned += nr;
+	} else {
+		vballoon_deflate(&balloon, pfns, nr);
+	}
+	vballoon_set_actual(&balloon, nr_ballooned);
+	return true;
+}
+
 /* False: there is nothing to do. */
 static bool follow(void)
 {
 	uint64_t requested = vmem_config(&mem).requested_size;
 
+	if (follow_balloon())
+		return true;
 	if (requested == plugged)
 		return false;
 	if (requested > plugged) {
@@ -318,6 +352,19 @@ static void silence(void)
 
 /* --- the whole --------------------------------------------------------------------------------- */
 
+static void open_balloon(void)
+{
+	struct range spare;
+
+	if (!cmdline_is("balloon", "1"))
+		return;
+	spare = spare_run(PAGE_BYTES);
+	first_pfn = (uint32_t)(spare.start / PAGE_BYTES);
+	max_pages = (uint32_t)(spare.bytes / PAGE_BYTES);
+	vballoon_open(&balloon, VBALLOON_BIT(VIRTIO_BALLOON_F_MUST_TELL_HOST), 0);
+	has_balloon = true;
+}
+
 static void command(int letter)
 {
 	switch (letter) {
@@ -330,7 +377,7 @@ static void command(int letter)
 	case 't':
 		while (follow())
 			;
-		print("has %lu\n", plugged / MiB);
+		print("has %lu %lu\n", plugged / MiB, nr_ballooned * PAGE_BYTES / MiB);
 		break;
 	case 'w': working_set(); break;
 	case 'q': PASS();
@@ -347,6 +394,7 @@ int guest_main(void)
 		      { "hello", say_hello_for_ever }, { "silent", silence } };
 
 	CHECK(vmem_open(&mem, 0));
+	open_balloon();
 	vcon_open(&port, PORT);
 	print("ready\n");
 	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++)

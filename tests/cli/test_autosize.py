@@ -103,6 +103,32 @@ def an_agent_without_max_is_heard_and_gets_nothing_until_on():
 
 
 @test
+def the_reserve_is_kept_by_a_calm_guest_and_let_go_of_first():
+    with Asker("bytes=64M balloon=1") as vm:
+        connected(vm)
+
+        def kept():
+            vm.send("s")
+            time.sleep(0.2)
+            return vm.take_both()[1] == 8
+        wait_until(kept, 20, "a reserve of 8 MiB")
+        state = vm.autosize()
+        assert state["reserve"] == state["ballooned"] == state["reserve-max"] == 8 * MiB, state
+        assert vm.qmp.command("__org.ebb_stat")["balloon"]["ballooned"] == 8 * MiB
+        vm.events("__org.ebb_RESIZE")
+        before = len(vm.qmp.events)
+        granted, size, why = vm.need()
+        assert why == "granted" and granted >= 64, (granted, size, why)
+        assert vm.take_both() == (size - 64, 0)
+        vm.qmp.command("query-status")
+        jobs = [(e["data"]["device"], e["data"]["state"]) for e in vm.qmp.events[before:]
+                if e["event"] == "__org.ebb_RESIZE"]
+        assert jobs[0] == ("balloon0", "running"), jobs
+        assert ("mem0", "done") in jobs and ("balloon0", "done") in jobs, jobs
+        wait_until(kept, 20, "the reserve again")
+
+
+@test
 def stat_watches_a_guest_that_asks():
     with Asker("bytes=64M") as vm:
         connected(vm)

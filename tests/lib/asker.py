@@ -34,8 +34,12 @@ class Asker(Vm):
 
     def take(self):
         """Follows what the host asks for; MiB plugged."""
+        return self.take_both()[0]
+
+    def take_both(self):
+        """The same; MiB plugged and ballooned."""
         self.send("t")
-        return int(self.said("has")[0])
+        return tuple(int(n) for n in self.said("has"))
 
     def autosize(self):
         return self.qmp.command("__org.ebb_query-autosize")
