@@ -129,7 +129,7 @@ static void print_working_set(FILE *out, struct json_object *o, bool alone)
 	struct json_object *bins = NULL;
 
 	fputs("working set", out);
-	if (!alone)
+	if (!alone && strcmp(qmp_get_str(o, "source", ""), "host") != 0)
 		fprintf(out, " of node %llu", (unsigned long long)qmp_get_u64(o, "node", 0));
 	fprintf(out, " (%s, %llu s ago): ", qmp_get_str(o, "source", "?"),
 		(unsigned long long)(now_s > at_s ? now_s - at_s : 0));

@@ -40,6 +40,8 @@ struct json_object *working_set_list(const struct machine *m)
 	for (unsigned int i = 0; i < WORKING_SETS_MAX_NODES; i++)
 		if (m->working_sets.node[i].at_s)
 			json_object_array_add(list, working_set_object(&m->working_sets.node[i]));
+	if (m->working_sets.host.at_s)
+		json_object_array_add(list, working_set_object(&m->working_sets.host));
 	return list;
 }
 
@@ -104,15 +106,15 @@ int ask_working_set(void *ctx, struct json_object *args, struct json_object **re
 
 void commands_working_set(struct machine *m, const struct working_set_record *record)
 {
-	uint32_t node = record->ws.node;
-	char key[12];
+	const struct working_set_record *kept =
+		working_sets_put(&m->working_sets, record, (uint64_t)time(NULL));
+	char key[24];
 
-	if (!working_sets_put(&m->working_sets, record, (uint64_t)time(NULL))) {
-		log_guest("a working set of node %u; %d nodes are kept", node,
+	if (!kept) {
+		log_guest("a working set of node %u; %d nodes are kept", record->ws.node,
 			  WORKING_SETS_MAX_NODES);
 		return;
 	}
-	snprintf(key, sizeof(key), "%u", node);
-	qmp_event_limited(m->qmp, "__org.ebb_WORKING_SET", key,
-			  working_set_object(&m->working_sets.node[node]));
+	snprintf(key, sizeof(key), "%s%u", working_set_source_name(kept->source), kept->ws.node);
+	qmp_event_limited(m->qmp, "__org.ebb_WORKING_SET", key, working_set_object(kept));
 }

@@ -11,12 +11,18 @@ static const char *const sources[] = {
 
 const char *working_set_source_name(enum working_set_source source) { return sources[source]; }
 
-bool working_sets_put(struct working_sets *w, const struct working_set_record *record,
-		      uint64_t at_s)
+const struct working_set_record *working_sets_put(struct working_sets *w,
+						  const struct working_set_record *record,
+						  uint64_t at_s)
 {
-	if (record->ws.node >= WORKING_SETS_MAX_NODES)
-		return false;
-	w->node[record->ws.node] = *record;
-	w->node[record->ws.node].at_s = at_s;
-	return true;
+	struct working_set_record *at = &w->host;
+
+	if (record->source != WORKING_SET_HOST) {
+		if (record->ws.node >= WORKING_SETS_MAX_NODES)
+			return NULL;
+		at = &w->node[record->ws.node];
+	}
+	*at = *record;
+	at->at_s = at_s;
+	return at;
 }

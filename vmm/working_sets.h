@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * working_sets.h - the last working set of each of a guest's nodes, whoever it came from. Pure.
+ * working_sets.h - the last working set of each of a guest's nodes, by its own word, and beside them
+ * what the host sees of the whole from outside. Pure.
  */
 #ifndef EBB_WORKING_SETS_H
 #define EBB_WORKING_SETS_H
@@ -31,10 +32,15 @@ struct working_set_record {
 /* Zeroed memory: none are known. */
 struct working_sets {
 	struct working_set_record node[WORKING_SETS_MAX_NODES];
+	struct working_set_record host; /* of all nodes */
 };
 
-/* Takes the place of what was known of that node. False: nodes of such numbers are not kept. */
-bool must_check working_sets_put(struct working_sets *w, const struct working_set_record *record,
-				 uint64_t at_s);
+/*
+ * Takes the place of what was known of that node or, of the host's, from outside. Where it is kept;
+ * NULL: nodes of such numbers are not.
+ */
+const struct working_set_record *working_sets_put(struct working_sets *w,
+						  const struct working_set_record *record,
+						  uint64_t at_s);
 
 #endif

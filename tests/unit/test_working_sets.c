@@ -24,9 +24,22 @@ Test(working_sets, nodes_beyond_are_not_kept)
 
 	cr_assert(working_sets_put(&w, &r, 1));
 	r.ws.node++;
-	cr_assert_not(working_sets_put(&w, &r, 1));
+	cr_assert_null(working_sets_put(&w, &r, 1));
 	r.ws.node = UINT32_MAX;
-	cr_assert_not(working_sets_put(&w, &r, 1));
+	cr_assert_null(working_sets_put(&w, &r, 1));
+}
+
+Test(working_sets, what_the_host_sees_stands_beside_what_the_guest_says)
+{
+	struct working_sets w = { 0 };
+	struct working_set_record guest = { .source = WORKING_SET_MGLRU };
+	struct working_set_record host = { .source = WORKING_SET_HOST };
+
+	cr_assert_eq(working_sets_put(&w, &guest, 100), &w.node[0]);
+	cr_assert_eq(working_sets_put(&w, &host, 200), &w.host);
+	cr_expect_eq(w.node[0].at_s, 100);
+	cr_expect_eq(w.node[0].source, WORKING_SET_MGLRU);
+	cr_expect_eq(w.host.at_s, 200);
 }
 
 Test(working_sets, sources_have_names)
