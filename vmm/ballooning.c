@@ -119,6 +119,7 @@ static void size_changed(void *ctx)
 
 static void reclaim_changed(void *ctx)
 {
+	touching_end(ctx, "a reclaim was run");
 	commands_reclaim_changed(ctx);
 	autosizing_facts_changed(ctx);
 }

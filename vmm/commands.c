@@ -296,11 +296,13 @@ static const struct qmp_command command_rows[] = {
 	  "The last working set of each of the guest's nodes, and who says so.",
 	  query_working_set },
 	{ "__org.ebb_ask-working-set",
-	  "node?:u(0..65535) ages-ms?:[u(1..4294967294)] report-threshold-ms?:u(0..4294967295) "
-	  "refresh-interval-ms?:u(0..4294967295)", NULL,
+	  "source?:guest|host node?:u(0..65535) ages-ms?:[u(1..4294967294)] "
+	  "report-threshold-ms?:u(0..4294967295) refresh-interval-ms?:u(0..4294967295)", NULL,
 	  "Ask the guest's agent, else the balloon's driver, for the working set of a node "
 	  "(default: of all; the driver's: 0). With ages-ms, which the driver alone knows: set the "
-	  "borders of its bins and when it reports by itself.", ask_working_set },
+	  "borders of its bins and when it reports by itself. Or have the host estimate it, from "
+	  "what of all memory is used within ages-ms (default 1000, 10000, 60000; up to an hour): it "
+	  "comes when the last one is over.", ask_working_set },
 	{ "__org.ebb_resize", "size:u(0..9223372036854775807) device?:s timeout?:n",
 	  "[{" RESIZE_MEMBERS "}]",
 	  "Start a resize job: size in bytes of the whole guest or, with device, of that device; of "

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "vmm/base/log.h"
@@ -59,7 +60,8 @@ static int no_source(struct qmp_error *err)
 {
 	return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE,
 			"nobody in the guest can tell: neither an agent with working sets (--agent) "
-			"nor a virtio-balloon driver with working set queues (--working-set=on)");
+			"nor a virtio-balloon driver with working set queues (--working-set=on); "
+			"\"source\": \"host\" asks the host instead");
 }
 
 static int configure(struct machine *m, struct json_object *args, struct json_object *ages,
@@ -81,6 +83,30 @@ static int configure(struct machine *m, struct json_object *args, struct json_ob
 	return r;
 }
 
+#define HOST_MAX_MS 3600000
+
+static int estimate(struct machine *m, struct json_object *ages, struct qmp_error *err)
+{
+	uint32_t times_ms[TOUCHING_MAX_TIMES] = { 1000, 10000, 60000 };
+	size_t nr = ages ? json_object_array_length(ages) : 3;
+	bool valid = nr && nr <= TOUCHING_MAX_TIMES;
+	int r;
+
+	for (size_t i = 0; valid && ages && i < nr; i++) {
+		times_ms[i] = (uint32_t)json_object_get_int64(json_object_array_get_idx(ages, i));
+		valid = times_ms[i] <= HOST_MAX_MS && (!i || times_ms[i] > times_ms[i - 1]);
+	}
+	if (!valid)
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"ages-ms: 1 to %d numbers that rise, up to %d", TOUCHING_MAX_TIMES,
+				HOST_MAX_MS);
+	r = touching_start(m, times_ms, (unsigned int)nr);
+	if (r == -EBUSY)
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"not now: an estimate or a reclaim is under way, or the VM is paused");
+	return r;
+}
+
 int ask_working_set(void *ctx, struct json_object *args, struct json_object **ret,
 		    struct qmp_error *err)
 {
@@ -89,6 +115,8 @@ int ask_working_set(void *ctx, struct json_object *args, struct json_object **re
 	int node = qmp_arg(args, "node") ? (int)qmp_arg_u64(args, "node", 0) : -1, r;
 
 	(void)ret;
+	if (!strcmp(qmp_arg_str(args, "source", "guest"), "host"))
+		return estimate(m, ages, err);
 	/* The borders of an agent's bins are those of its kernel. */
 	if (!ages && !autosizing_ask_working_set(m, node))
 		return 0;

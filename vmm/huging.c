@@ -46,6 +46,11 @@ static void on_timer(void *ctx)
 	struct huging *g = &m->huging;
 	uint64_t start_ns = clock_ns(), now = start_ns, rest_ns;
 
+	/* To make a unit huge is to touch it. */
+	if (touching_runs(m)) {
+		loop_timer_set(m->loop, &g->timer, now + PERIOD_MAX_NS);
+		return;
+	}
 	/* What the guest uses again may be huge again. */
 	if (!g->region)
 		(void)returned_look(&m->ballooning.returned, TURN_NS / 2);

@@ -169,6 +169,8 @@ void machine_hold_devices(struct machine *m, bool hold)
 	if (hold)
 		disks_drain(m);
 	autosizing_hold(m, hold);
+	if (hold)
+		touching_end(m, "the VM was paused");
 }
 
 static int add_vmem(struct machine *m, unsigned int i)
@@ -449,6 +451,7 @@ void machine_free(struct machine *m)
 	if (m->loop) {
 		loop_lock(m->loop);
 		dump_abort(m, "the VM has ended");
+		touching_end(m, "the VM has ended");
 		unboot(m);
 		autosizing_close(m);
 		console_free(m->console);
@@ -489,6 +492,7 @@ int machine_reboot(struct machine *m)
 {
 	int r;
 
+	touching_end(m, "the VM was reset");
 	unboot(m);
 	m->request = REQUEST_NONE;
 	m->crash_kernel = false;

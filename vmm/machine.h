@@ -33,6 +33,7 @@
 #include "vmm/memory/elastic.h"
 #include "vmm/memory/guest_mem.h"
 #include "vmm/service.h"
+#include "vmm/touching.h"
 #include "vmm/working_sets.h"
 
 /* Linux, x86 with less than 64 GiB: the unit in which it takes memory. */
@@ -104,6 +105,7 @@ struct machine {
 	struct ballooning ballooning;
 	struct autosizing autosizing;
 	struct working_sets working_sets;
+	struct touching touching;
 	struct rng *rng; /* NULL: --rng=off */
 	struct disks disks;
 	unsigned int nr_elastic;

@@ -170,6 +170,32 @@ int ram_nr_present(const struct ram *ram, uint64_t offset)
 	return nr;
 }
 
+int ram_forget(struct ram *ram, uint64_t offset, uint64_t bytes)
+{
+	assert(is_aligned(offset | bytes, RAM_HUGE_BYTES));
+	return madvise(at_offset(ram, offset, bytes), bytes, MADV_DONTNEED) ? -errno : 0;
+}
+
+int ram_nr_mapped(const struct ram *ram, int pagemap, uint64_t offset, uint64_t bytes)
+{
+	uintptr_t page = (uintptr_t)at_offset(ram, offset, bytes) / SMALL_PAGE_BYTES;
+	uint64_t left = bytes / SMALL_PAGE_BYTES, entries[RAM_HUGE_PAGES];
+	int nr = 0;
+
+	while (left) {
+		size_t want = min_u64(left, RAM_HUGE_PAGES) * sizeof(*entries);
+		ssize_t got = pread(pagemap, entries, want, (off_t)(page * sizeof(*entries)));
+
+		if (got != (ssize_t)want)
+			return got < 0 ? -errno : -EIO;
+		for (size_t i = 0; i < want / sizeof(*entries); i++)
+			nr += (int)(entries[i] >> 63); /* present (admin-guide/mm/pagemap.rst) */
+		left -= want / sizeof(*entries);
+		page += want / sizeof(*entries);
+	}
+	return nr;
+}
+
 int ram_read(const struct ram *ram, uint64_t offset, void *dst, size_t bytes)
 {
 	size_t done = 0;

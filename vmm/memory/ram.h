@@ -49,6 +49,13 @@ int must_check ram_allow_huge(struct ram *ram, uint64_t offset, uint64_t bytes, 
 int ram_collapse(struct ram *ram, uint64_t offset, uint64_t bytes);
 /* How many of the small pages of the RAM_HUGE_BYTES at OFFSET are there. Reads no page. -errno. */
 int must_check ram_nr_present(const struct ram *ram, uint64_t offset);
+/*
+ * Empties the page tables of the mapping, and with them KVM's; the pages stay. Whole RAM_HUGE_BYTES:
+ * of a huge page in part a mapping by small ones would be left.
+ */
+int must_check ram_forget(struct ram *ram, uint64_t offset, uint64_t bytes);
+/* How many pages the page tables of the mapping hold; PAGEMAP is /proc/self/pagemap. -errno. */
+int must_check ram_nr_mapped(const struct ram *ram, int pagemap, uint64_t offset, uint64_t bytes);
 /* Copies out without making a page of what is a hole: that reads as zeros. -EIO at a short read. */
 int must_check ram_read(const struct ram *ram, uint64_t offset, void *dst, size_t bytes);
 /* Where memory lies at OFFSET or next after it; the region's size when nowhere. */
