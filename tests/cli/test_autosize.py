@@ -81,6 +81,7 @@ def working_set_asks_the_agent():
 @test
 def without_an_agent_there_is_nothing_to_show():
     with Vm("-k", guest("console"), "-m", "64M", "--paused") as vm:
+        vm.qmp.command("query-status")  # it is there
         fails(1, "autosize", vm.qmp_path, words=["--max SIZE or --agent=on"])
         fails(35, "autosize", vm.qmp_path, "on", words=["--max SIZE or --agent=on"])
         stat = json.loads(succeeds("stat", vm.qmp_path, "--json"))
