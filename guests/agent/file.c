@@ -33,7 +33,6 @@ int file_read(int fd, char *buf, size_t bytes)
 {
 	size_t used = 0;
 
-	/* One read gives a page of it, or a record. */
 	while (used < bytes - 1) {
 		ssize_t n = pread(fd, buf + used, bytes - 1 - used, (off_t)used);
 

@@ -28,10 +28,12 @@ static uint64_t kib(const char *key)
 int memory_read(const struct memory_files *f, struct memory *m)
 {
 	uint64_t available;
-	int r = file_read(f->meminfo, text, sizeof text);
+	/* It is one record, which comes as a whole: no second read to see its end. */
+	ssize_t n = pread(f->meminfo, text, sizeof text - 1, 0);
 
-	if (r < 0)
-		return r;
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
 	if (!parse_value(text, "MemAvailable:", &available))
 		return -ENODATA;
 	m->available = available * KiB;

@@ -7,9 +7,9 @@
 #define FLOOR_DIVISOR 16
 #define NEED_BYTES    (32 * MiB)
 
-/* Use that comes out of nothing is noticed before a quarter of what is available is gone, up to a
+/* Use that comes out of nothing is noticed before half of what is available is gone, up to a
  * GiB a second. */
-#define FASTEST_RATE (4 * GiB)
+#define FASTEST_RATE (2 * GiB)
 #define PERIOD_MS    20
 /* So much more since the last look is worth a look at the balloon. */
 #define GROWTH_BYTES (2 * MiB)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent in a stock kernel: memory arrives before there is none and flows back, old page cache
+goes and hot page cache stays, and what it costs to have it.
+
+By hand: EBB_AGENT_ROUNDS=50, EBB_AGENT_RATE (MiB/s, instead of half of what is measured),
+EBB_AGENT_CACHE=1024,200,20 (MiB read once, MiB that are hot, the age in s), EBB_AGENT_IDLE (s)."""
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from linux import LinuxVm, huge_pages  # pylint: disable=wrong-import-position
+from tap import main, test  # pylint: disable=wrong-import-position
+from vm import GiB, KiB, MiB, scratch, wait_until  # pylint: disable=wrong-import-position
+
+AGENT_INITRD = os.environ.get("EBB_AGENT_INITRD", "")
+ROUNDS = int(os.environ.get("EBB_AGENT_ROUNDS", 3))
+RATE = int(os.environ.get("EBB_AGENT_RATE", 0))
+CACHE, HOT, AGE = map(int, os.environ.get("EBB_AGENT_CACHE", "256,64,8").split(","))
+IDLE_SECONDS = int(os.environ.get("EBB_AGENT_IDLE", 10))
+# What flows back does so within this, on the emulated machine.
+BACK_SECONDS = 60
+
+
+def agent_vm(*arguments, **options):
+    return LinuxVm(*arguments, initrd=AGENT_INITRD, **options)
+
+
+def resident(vm):
+    return sum(vm.resident(name) for name in ("ebb-boot", "ebb-mem0"))
+
+
+def autosize(vm):
+    return vm.qmp.command("__org.ebb_query-autosize")
+
+
+def connected(vm):
+    vm.ready()
+    wait_until(lambda: autosize(vm)["agent"]["state"] == "connected", 20, "the agent")
+    return vm
+
+
+def eat(vm, mib, rate, hold=0):
+    """MiB taken, ms, the longest wait in ms; None: the program was killed."""
+    text = vm.sh(f"eater {mib} {rate} {hold}", 120, check=False)
+    found = re.search(r"eater: (\d+) MiB in (\d+) ms, longest wait (\d+) ms", text)
+    return found and tuple(map(int, found.groups()))
+
+
+def sustained():
+    """MiB/s at which a guest that has enough memory can use it for the first time."""
+    with agent_vm("-m", "768M", params="ebb.agent=0") as vm:
+        vm.ready()
+        mib, ms, _ = eat(vm, 512, 0)
+        return mib * 1000 // ms
+
+
+def small_vm(**options):
+    return agent_vm("-m", "256M", "--max", "2G", "--grow-rate", "1G", **options)
+
+
+@test
+def a_guest_that_takes_1_gib_gets_it_in_time_and_gives_it_back():
+    with huge_pages():
+        most = sustained()
+        rate = RATE or most // 2
+        print(f"# {most} MiB/s sustained, {rate} MiB/s taken", flush=True)
+        with small_vm(params="ebb.agent=0") as vm:
+            vm.ready()
+            assert not eat(vm, 1024, rate)
+            assert "Out of memory" in vm.sh("dmesg | grep 'Out of memory'")
+            print("# without the agent: " +
+                  vm.sh("dmesg | grep -o 'Killed process.*anon-rss:[0-9]*kB'"))
+        killed, longest = 0, []
+        for number in range(ROUNDS):
+            with small_vm() as vm:
+                connected(vm)
+                eaten = eat(vm, 1024, rate)
+                end = time.monotonic()
+                killed += not eaten
+                longest.append(eaten and eaten[2])
+                assert autosize(vm)["ram"] <= 2 * GiB
+                if number + 1 == ROUNDS:
+                    flows_back(vm, end)
+        print(f"# {killed} of {ROUNDS} killed; longest waits in ms: {longest}")
+        assert not killed
+
+
+def flows_back(vm, start):
+    wait_until(lambda: resident(vm) < 400 * MiB, BACK_SECONDS, "400 MiB resident")
+    print(f"# under 400 MiB in the host after {time.monotonic() - start:.1f} s")
+    wait_until(lambda: autosize(vm)["ram"] < 400 * MiB, BACK_SECONDS, "unplugged memory")
+    print(f"# under 400 MiB in the guest after {time.monotonic() - start:.1f} s: "
+          f"{resident(vm) >> 20} MiB in the host")
+
+
+def buffers(vm):
+    """Page cache of block devices."""
+    return vm.meminfo("Buffers") >> 20
+
+
+def refaults(vm):
+    return int(vm.sh("grep workingset_refault_file /proc/vmstat").split()[1]) * 4 * KiB >> 20
+
+
+@test
+def old_page_cache_becomes_memory_of_the_host_and_hot_page_cache_stays():
+    with huge_pages(), scratch() as folder:
+        for name, mib in (("once", CACHE), ("hot", HOT)):
+            with open(f"{folder}/{name}", "wb") as f:
+                f.truncate(mib * MiB)
+        boot = CACHE + HOT + 320
+        with agent_vm("-m", f"{boot}M", "--max", f"{boot + 128}M", "--cache-age", AGE, "--disk",
+                      f"{folder}/once", "--disk", f"{folder}/hot") as vm:
+            connected(vm)
+            before = resident(vm) >> 20
+            # The kernel drops the cache of a device that nobody has open.
+            vm.sh("(sleep 9999 </dev/vda & sleep 9999 </dev/vdb &)")
+            vm.sh("(while true; do dd if=/dev/vdb of=/dev/null bs=1M 2>/dev/null; sleep 0.5; done) &")
+            vm.sh("dd if=/dev/vda of=/dev/null bs=1M 2>/dev/null", 120)
+            start = time.monotonic()
+            full = resident(vm) >> 20
+            assert buffers(vm) >= CACHE + HOT - 1 and full >= before + CACHE, (before, full)
+            time.sleep(AGE / 2)
+            assert buffers(vm) >= CACHE + HOT - 1, "nothing goes before its age"
+            # A first small piece, then four times as much every quarter of the age.
+            wait_until(lambda: resident(vm) >> 20 <= full - CACHE * 3 // 4, 3 * AGE + 10,
+                       "old page cache given back")
+            took = time.monotonic() - start
+            wait_until(lambda: buffers(vm) <= HOT + CACHE // 16, AGE + 10, "the rest")
+            left = resident(vm) >> 20
+            time.sleep(AGE)
+            cached, again = buffers(vm), refaults(vm)
+            status = vm.qmp.command("__org.ebb_query-agent")["status"]
+            print(f"# host: {before} MiB, {full} after {CACHE + HOT} MiB were read, {left} after "
+                  f"{took:.1f} s at an age of {AGE} s; {cached} MiB cached, {HOT} are hot, "
+                  f"{again} MiB read again; evicted: {status['evicted'] >> 20} MiB")
+            assert cached >= HOT * 7 // 8 and again <= max(HOT // 4, 24), (cached, again)
+            assert status["evicted"] >= CACHE * 7 // 8 * MiB, status
+
+
+@test
+def it_idles_at_next_to_nothing_and_tells_the_working_set():
+    with agent_vm("-m", "256M", "--max", "1G") as vm:
+        connected(vm)
+        pid = vm.sh("pidof ebb-agent")
+        rollup = vm.sh(f"cat /proc/{pid}/smaps_rollup /proc/{pid}/oom_score_adj")
+        rss = int(re.search(r"^Rss: +(\d+)", rollup, re.MULTILINE).group(1))
+        assert rss <= 1024 and rollup.endswith("\n-1000"), rollup
+        time.sleep(2)
+
+        def cost():
+            run, _, slices = map(int, vm.sh(f"cat /proc/{pid}/schedstat").split())
+            return run, slices, time.monotonic()
+        first = cost()
+        time.sleep(IDLE_SECONDS)
+        last = cost()
+        run, slices, seconds = (b - a for a, b in zip(first, last))
+        print(f"# {rss} KiB resident; {run / seconds / 1e7:.3f} % CPU, {slices / seconds:.1f} "
+              f"wakeups a second, {run / max(slices, 1) / 1000:.0f} us each, emulated")
+        # The goal of 0.1 % is for a real processor; this one is some fifty times as slow.
+        assert run / seconds / 1e7 <= 5 and slices / seconds <= 50, (run, slices, seconds)
+        vm.sh("dd if=/dev/zero of=/tmp/new bs=1M count=32 2>/dev/null")
+        vm.qmp.command("__org.ebb_ask-working-set")
+
+        def told():
+            sets = vm.qmp.command("__org.ebb_query-working-set")
+            return sets and sets[0]
+        w = wait_until(told, 10, "a working set")
+        total = sum(b["anon"] + b["file"] for b in w["bins"])
+        assert w["source"] == "mglru" and 32 * MiB <= total <= 256 * MiB, w
+        assert vm.sh("cat /sys/kernel/mm/lru_gen/enabled") == "0x0007"
+        # A reboot of the machine is a new agent for the host.
+        vm.qmp.command("system_reset")
+        vm.expect("ebb-guest: ready", 120)
+        wait_until(lambda: autosize(vm)["agent"]["state"] == "connected", 20, "the agent again")
+        # Whoever is without an agent can't ask.
+        vm.sh("kill $(pidof ebb-agent)")
+        wait_until(lambda: autosize(vm)["agent"]["state"] != "connected", 20, "no agent")
+        vm.sh("(ebb-agent 2>/tmp/agent.log &)")
+        wait_until(lambda: autosize(vm)["agent"]["state"] == "connected", 20, "a new agent")
+
+
+main()
