@@ -7,6 +7,7 @@
 # make soak            minutes of random resizes, pauses and reboots of a stock kernel
 # make fuzz            each fuzz target for FUZZ_SECONDS (600); FUZZ=NAME: one of them
 # make install         PREFIX=/usr/local, DESTDIR; make uninstall
+# make install-agent   the same for the agent of Linux guests and its unit for systemd
 # make deb             build/ebb_VERSION_ARCHITECTURE.deb
 # make SAN=address,undefined | SAN=thread | COV=1 | CC=clang | V=1    variants, in build/<variant>/
 
@@ -187,6 +188,14 @@ install: all
 	install -D -m 0644 build/completions/ebb "$(DESTDIR)$(BASHDIR)/ebb"
 	install -D -m 0644 build/completions/_ebb "$(DESTDIR)$(ZSHDIR)/_ebb"
 
+# In a guest, or with DESTDIR into its file system.
+install-agent: $(AGENT)
+	install -D -m 0755 $(AGENT) "$(DESTDIR)$(PREFIX)/sbin/ebb-agent"
+	install -D -m 0644 guests/agent/ebb-agent.service \
+		"$(DESTDIR)$(PREFIX)/lib/systemd/system/ebb-agent.service"
+	sed -i "s|^ExecStart=.*|ExecStart=$(PREFIX)/sbin/ebb-agent|" \
+		"$(DESTDIR)$(PREFIX)/lib/systemd/system/ebb-agent.service"
+
 uninstall:
 	rm -f "$(DESTDIR)$(PREFIX)/bin/ebb" "$(DESTDIR)$(PREFIX)/share/man/man1/ebb.1" \
 		"$(DESTDIR)$(BASHDIR)/ebb" "$(DESTDIR)$(ZSHDIR)/_ebb"
@@ -203,5 +212,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check coverage \
-        demo bench soak fuzzers fuzz install uninstall deb sizes clean
+        demo bench soak fuzzers fuzz install install-agent uninstall deb sizes clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

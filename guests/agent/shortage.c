@@ -13,6 +13,7 @@
 #define PERIOD_MS    20
 /* So much more since the last look is worth a look at the balloon. */
 #define GROWTH_BYTES (2 * MiB)
+#define FREED_BYTES  (8 * MiB)
 /* A rate is measured over this at least, and forgotten within the other. */
 #define RATE_MS	  40
 #define FORGET_MS 500
@@ -55,18 +56,20 @@ bool shortage_grows(const struct shortage *s, const struct memory *m)
 static void measure(struct shortage *s, const struct memory *m, uint64_t now)
 {
 	uint64_t used = used_bytes(m), span = now - s->at_ms, grown, faded;
+	bool changes;
 
 	if (s->at_ms && span < RATE_MS)
 		return;
-	if (s->at_ms) {
-		/* While memory is added the total is ahead of what is available, which looks like
-		 * use. */
-		bool changes = m->total != s->total;
-
-		grown = changes ? over(s->available, m->available) : over(used, s->used);
-		faded = changes ? 0 : s->rate * min_u64(span, FORGET_MS) / FORGET_MS;
+	/* While memory is added the total is ahead of what is available, which looks like use. */
+	changes = m->total != s->total;
+	grown = changes ? over(s->available, m->available) : over(used, s->used);
+	faded = changes ? 0 : s->rate * min_u64(span, FORGET_MS) / FORGET_MS;
+	/* Much that is free again: it is over, whatever it was (free page hinting, for instance).
+	 */
+	if (!s->at_ms || (!changes && used + FREED_BYTES < s->used))
+		s->rate = 0;
+	else
 		s->rate = max_u64(grown * 1000 / span, s->rate - faded);
-	}
 	s->at_ms = now;
 	s->used = used;
 	s->total = m->total;

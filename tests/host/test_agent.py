@@ -4,6 +4,7 @@ when, what it makes of what it is told, and what it writes to the kernel."""
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import GUESTS, KiB, MiB, SLOW, scratch, wait_until  # pylint: disable=wrong-import-position
+from vm import GUESTS, KiB, MiB, ROOT, SLOW, scratch, wait_until  # pylint: disable=wrong-import-position
 
 AGENT = os.path.join(GUESTS, "linux/ebb-agent")
 PAGE = 4096
@@ -244,6 +245,26 @@ def the_reserve_of_the_host_is_no_use():
 
 
 @test
+def what_is_free_again_is_no_need():
+    with scratch() as folder:
+        tree = Tree(folder)
+        with Agent(tree) as agent:
+            agent.begin()
+            # As when the host has the guest hold all its free memory for a moment.
+            for left in range(210, 40, -20):
+                tree.set(MemAvailable=left * MiB)
+                time.sleep(0.02)
+            agent.until("need")
+            tree.set(MemAvailable=210 * MiB)
+            time.sleep(0.3)
+            agent.say(msg="ask", what="status")
+            agent.until("status")
+            time.sleep(0.3)
+            agent.say(msg="ask", what="status")
+            assert agent.next()["msg"] == "status"
+
+
+@test
 def what_is_spare_is_offered_once_nothing_needs_it():
     with scratch() as folder:
         tree = Tree(folder)
@@ -463,6 +484,30 @@ def it_says_what_is_wrong_with_its_options():
         done = subprocess.run([AGENT, *arguments], check=False, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=30 * SLOW)
         assert done.returncode == code and re.search(pattern, done.stdout), (arguments, done)
+
+
+@test
+def it_can_be_installed():
+    with scratch() as folder:
+        env = {k: v for k, v in os.environ.items()
+               if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+        done = subprocess.run(["make", "-s", "--no-print-directory", "install-agent",
+                               f"DESTDIR={folder}/a b", "PREFIX=/opt/ebb"], cwd=ROOT, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+        assert done.returncode == 0, done.stdout
+        program = f"{folder}/a b/opt/ebb/sbin/ebb-agent"
+        assert os.stat(program).st_mode & 0o777 == 0o755
+        with open(f"{folder}/a b/opt/ebb/lib/systemd/system/ebb-agent.service",
+                  encoding="ascii") as f:
+            unit = f.read()
+        assert "\nExecStart=/opt/ebb/sbin/ebb-agent\n" in unit, unit
+        if shutil.which("systemd-analyze"):
+            copy = f"{folder}/ebb-agent.service"
+            with open(copy, "w", encoding="ascii") as f:
+                f.write(unit.replace("/opt/ebb/sbin/ebb-agent", AGENT))
+            done = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert "ebb-agent" not in done.stdout, done.stdout
 
 
 @test
