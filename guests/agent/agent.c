@@ -65,7 +65,7 @@ static struct agent {
 	struct utsname kernel;
 	bool has_sets, has_eviction;
 
-	bool open;
+	bool open, configured;
 	uint64_t interval_ms;
 	uint64_t min_bytes, size_bytes; /* of the host's config; HOST_UNSAID until then */
 	uint64_t retry_ms, look_ms, status_ms, sets_ms;
@@ -147,13 +147,18 @@ static void in_background(bool on)
 
 static void take_config(struct agent *a, const struct host_line *h, uint64_t now)
 {
+	uint64_t before = a->interval_ms;
+
 	if (h->interval_ms != HOST_UNSAID)
 		a->interval_ms = min_u64(max_u64(h->interval_ms, 100), 60000);
 	if (h->min != HOST_UNSAID)
 		a->min_bytes = h->min;
 	if (h->cache_age_s != HOST_UNSAID)
 		evict_age(&a->evict, h->cache_age_s, now);
-	say_state_now(a, now);
+	/* Sizes change often while memory comes, when there are better things to say. */
+	if (!a->configured || a->interval_ms != before)
+		say_state_now(a, now);
+	a->configured = true;
 }
 
 static void take(struct agent *a, const char *text, uint64_t now)
@@ -219,6 +224,7 @@ static void look(struct agent *a, bool stalled, uint64_t now)
 static void opened(struct agent *a, uint64_t now)
 {
 	a->open = a->was_open = true;
+	a->configured = false;
 	a->interval_ms = INTERVAL_MS;
 	a->min_bytes = a->size_bytes = HOST_UNSAID;
 	a->look_ms = now;

@@ -275,10 +275,8 @@ def what_is_spare_is_offered_once_nothing_needs_it():
             assert 500 * MiB <= spare["bytes"] <= 700 * MiB, spare
             # Not below what the host leaves it.
             agent.say(msg="config", min=1000 * MiB, size=1024 * MiB)
-            agent.until("status")
             assert agent.until("spare")["bytes"] == 24 * MiB
             agent.say(msg="config", size=1000 * MiB)
-            agent.until("status")
             time.sleep(2.5)
             agent.say(msg="ask", what="status")
             assert agent.next()["msg"] == "status"
@@ -362,6 +360,7 @@ def old_page_cache_goes_and_nothing_else():
             assert len(evictions(tree)) == seen
             # And the host can end it.
             agent.say(msg="config", cache_age_s=0)
+            agent.say(msg="ask", what="status")
             agent.until("status")
             seen = len(tree.commands())
             time.sleep(1)
