@@ -15,7 +15,8 @@
  *   w   says a working set, of node 0
  *   q   ends
  *
- * What it is asked for it says. What it says of its own memory is what it has: boot=N MiB and what is plugged, all of it free.
+ * What it is asked for it says. What it says of its own memory is what it has: boot=N MiB and what is
+ * plugged, all of it free.
  * With mode=M it is hostile instead once it has said hello, and takes what memory it is given:
  *
  *   greedy    needs everything, for ever
@@ -164,7 +165,7 @@ static void working_set(void)
 	end();
 }
 
-/* --- what it hears ------------------------------------------------------------------------------ */
+/* --- what it hears ----------------------------------------------------------------------------- */
 
 /* The next line; what is asked is answered. */
 static const char *listen(void)

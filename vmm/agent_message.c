@@ -122,7 +122,8 @@ static int take_bins(struct working_set *ws, struct json_object *bins, struct qm
 
 		if (idle_ms <= before || (idle_ms == UINT64_MAX) != (i + 1 == nr))
 			return qmp_fail(err, QMP_GENERIC_ERROR,
-					"'idle-ms' of 'bins' does not rise up to a last bin without");
+					"'idle-ms' of 'bins' does not rise up to a last bin without "
+					"one");
 		ws->bins[i].idle_ms = before = idle_ms;
 		ws->bins[i].anon_bytes = qmp_arg_u64(bin, "anon", 0);
 		ws->bins[i].file_bytes = qmp_arg_u64(bin, "file", 0);
@@ -251,7 +252,8 @@ void agent_answer_line(char line[AGENT_HOST_LINE_BYTES], const struct autosize_a
 		       uint64_t size_bytes)
 {
 	snprintf(line, AGENT_HOST_LINE_BYTES,
-		 "{\"msg\":\"answer\",\"granted\":%" PRIu64 ",\"size\":%" PRIu64 ",\"why\":\"%s\"}\n",
+		 "{\"msg\":\"answer\",\"granted\":%" PRIu64 ",\"size\":%" PRIu64
+		 ",\"why\":\"%s\"}\n",
 		 answer->granted_bytes, size_bytes, autosize_why_name(answer->why));
 }
 
@@ -262,9 +264,10 @@ void agent_ask_status_line(char line[AGENT_HOST_LINE_BYTES])
 
 void agent_ask_working_set_line(char line[AGENT_HOST_LINE_BYTES], int node)
 {
-	if (node < 0)
-		snprintf(line, AGENT_HOST_LINE_BYTES, "{\"msg\":\"ask\",\"what\":\"working-set\"}\n");
-	else
-		snprintf(line, AGENT_HOST_LINE_BYTES,
-			 "{\"msg\":\"ask\",\"what\":\"working-set\",\"node\":%d}\n", node);
+	char which[32] = "";
+
+	if (node >= 0)
+		snprintf(which, sizeof(which), ",\"node\":%d", node);
+	snprintf(line, AGENT_HOST_LINE_BYTES, "{\"msg\":\"ask\",\"what\":\"working-set\"%s}\n",
+		 which);
 }

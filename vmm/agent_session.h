@@ -51,7 +51,8 @@ struct agent_session {
 	struct bucket bucket;
 	unsigned int nr_faults; /* of this opening */
 	uint64_t heard_ns;
-	uint64_t nr_lines, nr_faults_ever, nr_lost; /* taken; of them faults; not read by the guest */
+	uint64_t nr_lines, nr_faults_ever; /* taken; of them faults */
+	uint64_t nr_lost;		   /* of ours, not read by the guest */
 	char fault[128]; /* the last one; "": none yet */
 
 	char input[AGENT_LINE_BYTES + 1];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commands_autosize.h - the guest's agent, and what is decided of its size, as control clients see them. */
+/* commands_autosize.h - the agent, and what is decided of a guest's size, as control clients see it. */
 #ifndef EBB_COMMANDS_AUTOSIZE_H
 #define EBB_COMMANDS_AUTOSIZE_H
 

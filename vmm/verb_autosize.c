@@ -136,8 +136,8 @@ const struct verb verb_autosize = {
 	"autosize", "VM [on|off] [OPTION...]",
 	"show and set what a guest gets when it asks for memory\n"
 	"\n"
-	"Its agent asks, and gets it at once within these limits; what it has to spare goes back when\n"
-	"it is calm. off leaves its size as it is, and so does a resize by hand (ebb resize, ebb\n"
-	"balloon) until on.",
+	"Its agent asks, and gets it at once within these limits; what it has to spare goes back\n"
+	"when it is calm. off leaves its size as it is, and so does a resize by hand (ebb resize,\n"
+	"ebb balloon) until on.",
 	rows, run
 };

@@ -76,6 +76,13 @@ def working_set_asks_the_agent():
         event = vm.qmp.event("__org.ebb_WORKING_SET")["data"]
         assert event["source"] == "mglru" and len(event["bins"]) == 3, event
         fails(35, "working-set", vm.qmp_path, "--node=8", words=["--node"])
+        # From outside: in words of its own, and not in place of the guest's.
+        shown = succeeds("working-set", vm.qmp_path, "--host=1")
+        assert re.fullmatch(r"working set \(host, \d s ago\): <100 ms [\d.]+ [KM]iB, (<1 s [\d.]+ [KM]iB,"
+                            r" )?older [\d.]+ ([KM]iB|B)\n", shown), shown
+        assert len(vm.qmp.command("__org.ebb_query-working-set")) == 2
+        assert "(mglru, " in succeeds("working-set", vm.qmp_path)
+        fails(35, "working-set", vm.qmp_path, "--host=0", words=["--host"])
 
 
 @test

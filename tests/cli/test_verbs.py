@@ -28,7 +28,7 @@ OPTIONS = {
     "list": (), "stat": ("json", "watch"), "resize": ("wait", "timeout", "device", "cancel"),
     "balloon": ("wait", "timeout", "cancel"), "reclaim": ("wait", "timeout", "cancel"),
     "autosize": ("min", "max", "ceiling", "rate", "cache-age", "json"),
-    "working-set": ("node", "json"),
+    "working-set": ("node", "host", "json"),
     "guard": ("violation", "map", "json"),
     "pause": (), "resume": (), "reset": (), "powerdown": (), "stop": ("timeout", "force"),
     "console": ("hvc",), "dump": ("force",),

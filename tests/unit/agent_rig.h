@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* agent_rig.h - a conversation with an agent: a guest's end of the port that takes what it is told to. */
+/* agent_rig.h - a conversation with an agent: a guest's end that takes what it is told to. */
 #ifndef EBB_TESTS_AGENT_RIG_H
 #define EBB_TESTS_AGENT_RIG_H
 

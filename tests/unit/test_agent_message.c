@@ -130,8 +130,8 @@ Test(agent_message, working_set)
 	cr_expect_eq(ws->bins[1].anon_bytes, 0);
 	cr_expect_eq(ws->bins[2].idle_ms, UINT64_MAX);
 	cr_expect_eq(ws->bins[2].file_bytes, 4);
-	accept("{\"msg\":\"working-set\",\"node\":0,\"source\":\"lru\",\"bins\":[],\"error\":\"no\"}",
-	       AGENT_WORKING_SET);
+	accept("{\"msg\":\"working-set\",\"node\":0,\"source\":\"lru\",\"bins\":[],"
+	       "\"error\":\"no\"}", AGENT_WORKING_SET);
 	cr_expect_eq(m.working_set.source, WORKING_SET_LRU);
 	cr_expect_str_eq(m.working_set.error, "no");
 	refuse(WS "[]}", "neither");

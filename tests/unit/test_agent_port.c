@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_agent_port.c - a conversation in a loop: it wakes for what is said, for time, and not in a pause. */
+/* test_agent_port.c - a conversation in a loop: wakes for what is said, for time, not in a pause. */
 #include <criterion/criterion.h>
 #include <string.h>
 

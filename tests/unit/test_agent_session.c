@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_agent_session.c - lines out of bytes, faults, silence, the pace of it, and who does not read. */
+/* test_agent_session.c - lines out of bytes, faults, silence, the pace, and who does not read. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
