@@ -282,9 +282,9 @@ Test(autosize, the_reserve_is_taken_when_calm_and_let_go_of_first)
 Test(autosize, a_guest_that_has_little_keeps_the_reserve)
 {
 	PLAY(HELLO,
-	     AT(1000, STATUS, 47, 258, 0),
-	     AT(20000, STATUS, 47, 258, 0),
-	     AT(21000, STATUS, 48, 258, 16));
+	     AT(1000, STATUS, 63, 258, 0),
+	     AT(20000, STATUS, 63, 258, 0),
+	     AT(21000, STATUS, 64, 258, 16));
 }
 
 Test(autosize, at_max_the_reserve_is_what_is_granted)
@@ -439,6 +439,18 @@ Test(autosize, an_offer_is_taken_sooner)
 	     AT(17200, SPARE, 118, 882, 0),
 	     AT(17300, ARRIVES, 0, 882, 0),
 	     AT(19000, SPARE, 5000, 258, 0));
+}
+
+Test(autosize, an_offer_that_hurt_the_guest_is_not_taken_again_so_soon)
+{
+	PLAY(GROWN,
+	     AT(17000, SPARE, 400, 882, 0),
+	     AT(17500, ARRIVES, 0, 882, 0),
+	     NEEDS(18000, 400, 1282, 0, GRANTED, 400),
+	     AT(18500, ARRIVES, 0, 1282, 0),
+	     AT(21000, SPARE, 400, 1282, 0),
+	     AT(47999, LOOK, 0, 1282, 0),
+	     AT(48000, LOOK, 0, 882, 0));
 }
 
 Test(autosize, who_needs_offers_nothing)

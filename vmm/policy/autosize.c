@@ -191,14 +191,15 @@ static uint64_t offer_due(const struct autosize *a)
 {
 	if (!a->spare_bytes || offered_size(a) >= a->decision.size_bytes)
 		return NEVER;
-	return a->unrest_ns + SPARE_CALM_NS;
+	return max_u64(a->unrest_ns + SPARE_CALM_NS, a->paused_until_ns);
 }
 
 static uint64_t reserve_due(const struct autosize *a)
 {
 	if (a->decision.reserve_bytes == a->cfg.reserve_bytes || !a->fresh ||
 	    a->facts.ram_bytes < a->decision.size_bytes ||
-	    a->status.available_bytes < a->cfg.reserve_bytes + headroom(a) / 2)
+	    a->status.available_bytes <
+		    a->cfg.reserve_bytes + headroom(a) / 2 + GRANT_MIN_BYTES / 2)
 		return NEVER;
 	return a->unrest_ns + RESERVE_CALM_NS;
 }
