@@ -46,13 +46,28 @@ static void resize_elastic(struct machine *m, uint64_t bytes)
 	}
 }
 
+uint64_t autosizing_size_bytes(const struct machine *m)
+{
+	uint64_t bytes = m->cfg->boot_bytes;
+
+	if (!m->autosizing.suspended_by)
+		return m->autosizing.policy.decision.size_bytes;
+	for (unsigned int i = 0; i < m->nr_elastic; i++) {
+		struct vmem_info info;
+
+		vmem_info(m->elastic[i].vmem, &info);
+		bytes += info.requested_bytes;
+	}
+	return bytes;
+}
+
 static void tell_agent(struct machine *m)
 {
 	struct autosizing *a = &m->autosizing;
 	struct agent_config c = { .interval_ms = AGENT_INTERVAL_MS,
 				  .min_bytes = a->policy.limits.min_bytes,
 				  .max_bytes = a->policy.limits.max_bytes,
-				  .size_bytes = a->policy.decision.size_bytes,
+				  .size_bytes = autosizing_size_bytes(m),
 				  .cache_age_s = a->cache_age_s };
 
 	agent_session_configure(&a->port.session, &c);
@@ -72,11 +87,24 @@ static void ask_status(struct machine *m)
 	agent_port_wake(&m->autosizing.port);
 }
 
-static struct autosize_facts facts(const struct machine *m)
+/* When a reclaim counts no more, monotonic; 0: none does; UINT64_MAX: it is under way. */
+static uint64_t reclaim_over_ns(const struct reclaim *r)
+{
+	uint64_t over_ns = r->ended_ns + AUTOSIZING_RECLAIM_NS;
+
+	if (r->state == RECLAIM_RUNNING)
+		return UINT64_MAX;
+	return r->ended_ns && clock_ns() < over_ns ? over_ns : 0;
+}
+
+/* *AGAIN_NS: when they will be others by themselves; 0: never. */
+static struct autosize_facts facts(const struct machine *m, uint64_t *again_ns)
 {
 	struct autosize_facts f = { .ram_bytes = m->cfg->boot_bytes };
 	struct balloon_info info;
+	uint64_t over_ns;
 
+	*again_ns = 0;
 	for (unsigned int i = 0; i < m->nr_elastic; i++)
 		f.ram_bytes += blocks_plugged_bytes(&m->elastic[i].elastic.blocks);
 	if (!m->ballooning.balloon)
@@ -85,7 +113,9 @@ static struct autosize_facts facts(const struct machine *m)
 	/* What somebody else has ballooned is no reserve. */
 	f.reserve_bytes = min_u64(m->cfg->boot_bytes - info.size_bytes,
 				  m->cfg->autosize.reserve_bytes);
-	f.hinting = info.reclaim.state == RECLAIM_RUNNING;
+	over_ns = reclaim_over_ns(&info.reclaim);
+	f.hinting = over_ns;
+	*again_ns = over_ns == UINT64_MAX ? 0 : over_ns;
 	return f;
 }
 
@@ -93,9 +123,9 @@ static void settle(void *ctx)
 {
 	struct machine *m = ctx;
 	struct autosizing *a = &m->autosizing;
-	struct autosize_facts f = facts(m);
+	uint64_t again, at;
+	struct autosize_facts f = facts(m, &again);
 	struct autosize_decision d;
-	uint64_t at;
 
 	if (a->hinting && !f.hinting)
 		ask_status(m);
@@ -111,8 +141,10 @@ static void settle(void *ctx)
 	a->told = d;
 	tell_agent(m);
 	at = autosize_next_ns(&a->policy);
-	if (at && !a->clock.stopped_at_ns)
-		loop_timer_set(m->loop, &a->timer, run_clock_monotonic_ns(&a->clock, at));
+	at = at ? run_clock_monotonic_ns(&a->clock, at) : UINT64_MAX;
+	at = min_u64(at, again ? again : UINT64_MAX);
+	if (at != UINT64_MAX && !a->clock.stopped_at_ns)
+		loop_timer_set(m->loop, &a->timer, at);
 	else
 		loop_timer_cancel(m->loop, &a->timer);
 }
@@ -170,7 +202,7 @@ static void need(struct machine *m, const struct agent_message *msg)
 	char line[AGENT_HOST_LINE_BYTES];
 
 	a->nr_needs++;
-	agent_answer_line(line, &answer, a->policy.decision.size_bytes);
+	agent_answer_line(line, &answer, autosizing_size_bytes(m));
 	agent_session_send(&a->port.session, line);
 	if (msg->why == AGENT_NEED_STALL || msg->why == AGENT_NEED_LOW)
 		commands_guest_low(m, msg, &answer);
@@ -222,7 +254,8 @@ void autosizing_set(struct machine *m, const struct autosize_limits *limits, uin
 {
 	struct autosizing *a = &m->autosizing;
 	struct autosize_limits l = *limits;
-	struct autosize_facts f = facts(m);
+	uint64_t again;
+	struct autosize_facts f = facts(m, &again);
 
 	l.suspended = suspended_by;
 	a->suspended_by = suspended_by;
@@ -242,6 +275,7 @@ void autosizing_overridden(struct machine *m, const char *by)
 		log_warn("autosize is suspended: %s", by);
 		autosizing_set(m, &a->policy.limits, a->cache_age_s, by);
 	}
+	autosizing_facts_changed(m);
 }
 
 /* --- from start to end ------------------------------------------------------------------------- */

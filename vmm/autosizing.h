@@ -14,6 +14,8 @@
 #include "vmm/run_clock.h"
 
 #define AGENT_INTERVAL_MS 2000 /* of its status */
+/* After a reclaim: what was taken for it comes back, and what was said meanwhile is still under way. */
+#define AUTOSIZING_RECLAIM_NS NS_PER_S
 
 struct machine;
 
@@ -47,6 +49,9 @@ void autosizing_close(struct machine *m);
 void autosizing_hold(struct machine *m, bool hold);
 /* The machine is reset: devices are, and elastic memory is unplugged. */
 void autosizing_reset(struct machine *m);
+
+/* What the guest shall have: as decided or, suspended, as somebody else has set it. */
+uint64_t autosizing_size_bytes(const struct machine *m);
 
 /* Plugged or ballooned memory, or a reclaim, is not as before. */
 void autosizing_facts_changed(struct machine *m);

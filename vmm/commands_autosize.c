@@ -160,7 +160,7 @@ static struct json_object *autosize_object(const struct machine *m)
 		add_u64(o, "ceiling", l->ceiling_bytes);
 	add_u64(o, "rate", l->rate_mib * MiB);
 	add_u64(o, "cache-age", a->cache_age_s);
-	add_u64(o, "size", p->decision.size_bytes);
+	add_u64(o, "size", autosizing_size_bytes(m));
 	add_u64(o, "ram", p->facts.ram_bytes);
 	add_u64(o, "reserve", p->decision.reserve_bytes);
 	add_u64(o, "reserve-max", p->cfg.reserve_bytes);

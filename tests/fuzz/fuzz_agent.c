@@ -144,8 +144,12 @@ static void follow(bool wholly)
 static void check_policy(void)
 {
 	const struct autosize_decision *d = &policy.decision;
+	uint64_t next;
 	char text[256];
 
+	(void)autosize_tick(&policy, now);
+	next = autosize_next_ns(&policy);
+	fuzz_check(!next || next > now); /* else the loop would spin */
 	fuzz_check(d->size_bytes >= MIN && d->size_bytes <= MAX);
 	fuzz_check(!((d->size_bytes - BOOT) % (2 * MiB)));
 	fuzz_check(!d->reserve_bytes || d->reserve_bytes == RESERVE);

@@ -75,6 +75,7 @@ def a_hand_on_the_size_suspends_until_on():
         state = vm.autosize()
         assert not state["enabled"] and "resize" in state["suspended-by"], state
         assert state["explanation"].startswith("suspended"), state
+        assert state["size"] == BOOT + 64 * MiB, state
         assert vm.take() == 64
         assert vm.need() == (0, vm.autosize()["size"] // MiB, "suspended")
         assert vm.take() == 64
