@@ -182,4 +182,23 @@ def it_idles_at_next_to_nothing_and_tells_the_working_set():
         wait_until(lambda: autosize(vm)["agent"]["state"] == "connected", 20, "a new agent")
 
 
+@test
+def a_reclaim_is_no_need():
+    with agent_vm("-m", "256M", "--max", "1G") as vm:
+        connected(vm)
+        time.sleep(4)  # its start is over
+        before = autosize(vm)["size"]
+        vm.qmp.command("__org.ebb_reclaim")
+
+        def ended():
+            run = vm.qmp.command("__org.ebb_query-reclaim")
+            return run["state"] != "running" and run
+        run = wait_until(ended, 60, "the reclaim")
+        time.sleep(3)
+        state = autosize(vm)
+        print(f"# {run['freed'] >> 20} MiB taken; {state['agent']['needs']} needs")
+        assert run["freed"] >= 64 * MiB, run
+        assert state["size"] <= before, (before, state)
+
+
 main()
