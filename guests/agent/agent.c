@@ -195,8 +195,6 @@ static void look(struct agent *a, bool stalled, uint64_t now)
 
 	if (memory_read(&a->files, &a->memory) < 0)
 		return;
-	if (stalled || shortage_grows(&a->shortage, &a->memory))
-		memory_read_events(&a->files, &a->memory);
 	bytes = shortage_look(&a->shortage, &a->memory, stalled, now);
 	a->look_ms = now + shortage_period(&a->shortage, &a->memory, a->interval_ms);
 	if (bytes) {

@@ -25,6 +25,9 @@ static uint64_t kib(const char *key)
 	return parse_value(text, key, &value) ? value * KiB : 0;
 }
 
+static const char *const uses[] = { "AnonPages:",   "Shmem:",	    "SUnreclaim:", "PageTables:",
+				    "KernelStack:", "VmallocUsed:", "Hugetlb:" };
+
 int memory_read(const struct memory_files *f, struct memory *m)
 {
 	uint64_t available;
@@ -43,6 +46,9 @@ int memory_read(const struct memory_files *f, struct memory *m)
 	m->file = kib("Active(file):") + m->cold_file;
 	m->swap_total = kib("SwapTotal:");
 	m->swap_free = kib("SwapFree:");
+	m->used = 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(uses); i++)
+		m->used += kib(uses[i]);
 	return 0;
 }
 
@@ -62,6 +68,5 @@ void memory_read_events(const struct memory_files *f, struct memory *m)
 		return;
 	m->refault = events("workingset_refault_file ") * page;
 	m->reclaimed = events("pgsteal_file ") * page;
-	m->ballooned = over(events("balloon_inflate "), events("balloon_deflate ")) * page;
 	m->oom_kills = events("oom_kill ");
 }

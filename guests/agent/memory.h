@@ -10,10 +10,12 @@ struct memory {
 	uint64_t total, available, free;
 	uint64_t file, cold_file; /* page cache; its inactive part */
 	uint64_t swap_total, swap_free;
+	/* What programs and the kernel use for themselves. Not all that isn't free: memory that is
+	 * being added, removed, ballooned or hinted is neither available nor in use. */
+	uint64_t used;
 	/* Since boot, from vmstat. */
 	uint64_t refault;   /* page cache that came back after it had been evicted */
 	uint64_t reclaimed; /* page cache that was evicted, by whomever */
-	uint64_t ballooned; /* what the balloon holds now */
 	uint64_t oom_kills;
 };
 

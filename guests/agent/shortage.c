@@ -11,9 +11,6 @@
  * GiB a second. */
 #define FASTEST_RATE (2 * GiB)
 #define PERIOD_MS    20
-/* So much more since the last look is worth a look at the balloon. */
-#define GROWTH_BYTES (2 * MiB)
-#define FREED_BYTES  (8 * MiB)
 /* A rate is measured over this at least, and forgotten within the other. */
 #define RATE_MS	  40
 #define FORGET_MS 500
@@ -31,6 +28,7 @@
 #define SPARE_BYTES   (64 * MiB)
 #define SPARE_CALM_MS 3000
 #define SPARE_MS      2000
+#define SPARE_RATE    MiB /* the use may grow by so much a second */
 
 void shortage_init(struct shortage *s)
 {
@@ -42,38 +40,16 @@ static uint64_t floor_bytes(const struct memory *m)
 	return max_u64(FLOOR_BYTES, m->total / FLOOR_DIVISOR);
 }
 
-/* What the host takes into a balloon is no use of memory. */
-static uint64_t used_bytes(const struct memory *m)
-{
-	return over(over(m->total, m->available), m->ballooned);
-}
-
-bool shortage_grows(const struct shortage *s, const struct memory *m)
-{
-	return used_bytes(m) > s->used + GROWTH_BYTES;
-}
-
 static void measure(struct shortage *s, const struct memory *m, uint64_t now)
 {
-	uint64_t used = used_bytes(m), span = now - s->at_ms, grown, faded;
-	bool changes;
+	uint64_t span = now - s->at_ms, faded = s->rate * min_u64(span, FORGET_MS) / FORGET_MS;
 
 	if (s->at_ms && span < RATE_MS)
 		return;
-	/* While memory is added the total is ahead of what is available, which looks like use. */
-	changes = m->total != s->total;
-	grown = changes ? over(s->available, m->available) : over(used, s->used);
-	faded = changes ? 0 : s->rate * min_u64(span, FORGET_MS) / FORGET_MS;
-	/* Much that is free again: it is over, whatever it was (free page hinting, for instance).
-	 */
-	if (!s->at_ms || (!changes && used + FREED_BYTES < s->used))
-		s->rate = 0;
-	else
-		s->rate = max_u64(grown * 1000 / span, s->rate - faded);
+	if (s->at_ms)
+		s->rate = max_u64(over(m->used, s->used) * 1000 / span, s->rate - faded);
 	s->at_ms = now;
-	s->used = used;
-	s->total = m->total;
-	s->available = m->available;
+	s->used = m->used;
 }
 
 static void arrival(struct shortage *s, const struct memory *m, uint64_t now)
@@ -129,7 +105,7 @@ uint64_t shortage_spare(struct shortage *s, const struct memory *m, uint64_t now
 {
 	uint64_t spare = over(min_u64(m->free, m->available), 2 * floor_bytes(m));
 
-	if (spare < SPARE_BYTES || s->rate || now < s->need_ms + SPARE_CALM_MS ||
+	if (spare < SPARE_BYTES || s->rate > SPARE_RATE || now < s->need_ms + SPARE_CALM_MS ||
 	    now < s->spare_ms + SPARE_MS)
 		return 0;
 	s->spare_ms = now;

@@ -27,9 +27,6 @@ struct shortage {
 };
 
 void shortage_init(struct shortage *s);
-/* The use has grown: it is worth reading ->ballooned of M anew, so that what the host's balloon
- * takes doesn't look like use. */
-bool shortage_grows(const struct shortage *s, const struct memory *m);
 /* How it stands. STALLED: something waited for memory just now. The bytes that are needed, at least
  * 32 MiB, or 0. */
 uint64_t shortage_look(struct shortage *s, const struct memory *m, bool stalled, uint64_t now);

@@ -93,6 +93,11 @@ def flows_back(vm, start):
     wait_until(lambda: autosize(vm)["ram"] < 400 * MiB, BACK_SECONDS, "unplugged memory")
     print(f"# under 400 MiB in the guest after {time.monotonic() - start:.1f} s: "
           f"{resident(vm) >> 20} MiB in the host")
+    # And there it stays.
+    needs = autosize(vm)["agent"]["needs"]
+    time.sleep(8)
+    after = autosize(vm)
+    assert after["agent"]["needs"] <= needs + 1 and after["ram"] < 400 * MiB, after
 
 
 def buffers(vm):
