@@ -11,12 +11,12 @@
 /* 10 ms of a window. Before Linux 6.4 the shortest one is 500 ms. */
 static const struct {
 	const char *request;
-	uint32_t window_ms;
+	const char *window;
 } triggers[] = {
-	{ "some 10000 100000", 100 },
-	{ "some 10000 500000", 500 },
-	{ "some 10000 1000000", 1000 },
-	{ "some 40000 2000000", 2000 }, /* what an unprivileged process gets */
+	{ "some 10000 100000", "100 ms" },
+	{ "some 10000 500000", "500 ms" },
+	{ "some 10000 1000000", "1 s" },
+	{ "some 40000 2000000", "2 s" }, /* what an unprivileged process gets */
 };
 
 static const char path[] = "/proc/pressure/memory";
@@ -34,7 +34,7 @@ static bool set_trigger(struct psi *p, const char *root, unsigned int i)
 		return false;
 	}
 	p->trigger = fd;
-	p->window_ms = triggers[i].window_ms;
+	p->window = triggers[i].window;
 	return true;
 }
 

@@ -9,7 +9,7 @@
 struct psi {
 	int trigger; /* poll it for POLLPRI; -1: none */
 	int file;
-	uint32_t window_ms;	   /* of the trigger */
+	const char *window;	   /* of the trigger, for people */
 	uint64_t some_us, full_us; /* since boot, at the last psi_read() */
 };
 
