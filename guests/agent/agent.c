@@ -23,6 +23,7 @@
 #include <link.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -311,9 +312,10 @@ static bool open_all(struct agent *a)
 		return false;
 	}
 	memory_read_events(&a->files, &a->memory);
-	if (!psi_open(&a->psi, a->root))
-		agent_note("no pressure stall information: memory is looked at by time alone",
-			   NULL);
+	if (psi_open(&a->psi, a->root))
+		agent_note("stalls are told of in windows of ", a->psi.window, NULL);
+	else
+		agent_note("no stalls are told of: memory is looked at by time alone", NULL);
 	a->zoneinfo = working_set_open(a->root);
 	lru_gen_open(&a->gens, a->root);
 	a->has_eviction = evict_open(&a->evict, &a->gens, a->root);
@@ -351,6 +353,7 @@ static void settle(const char *root)
 		close(fd);
 	if (!lock_memory())
 		agent_error("this process may be swapped out: mlock: ", error_text(errno), NULL);
+	signal(SIGPIPE, SIG_IGN); /* a host that has gone is seen where it is written to */
 	in_background(false);
 }
 

@@ -67,15 +67,15 @@ const char *parse_number(const char *at, uint64_t *value)
 	return at;
 }
 
-bool parse_value(const char *text, const char *key, uint64_t *value)
+const char *parse_value(const char *text, const char *key, uint64_t *value)
 {
 	size_t length = strlen(key);
 
-	while (text && strncmp(text, key, length) != 0) {
+	while (text && (*text != *key || strncmp(text, key, length) != 0)) {
 		text = strchr(text, '\n');
 		text = text ? text + 1 : NULL;
 	}
-	return text && parse_number(text + length, value);
+	return text ? parse_number(text + length, value) : NULL;
 }
 
 void lines_begin(struct line_reader *r, int fd)

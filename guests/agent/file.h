@@ -21,8 +21,8 @@ int file_write(int fd, const char *text);
 
 /* The decimal number at AT or behind blanks there, and what follows it; NULL when there is none. */
 const char *parse_number(const char *at, uint64_t *value);
-/* The number behind KEY, which begins a line of TEXT. */
-bool parse_value(const char *text, const char *key, uint64_t *value);
+/* The number behind KEY, which begins a line of TEXT, and what follows it; NULL: there is none. */
+const char *parse_value(const char *text, const char *key, uint64_t *value);
 
 /* A file line by line, whatever its size. The rest of a line that is too long is left out. */
 struct line_reader {

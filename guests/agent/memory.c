@@ -18,37 +18,55 @@ int memory_open(struct memory_files *f, const char *root)
 	return f->meminfo < 0 ? f->meminfo : 0;
 }
 
-static uint64_t kib(const char *key)
-{
-	uint64_t value = 0;
-
-	return parse_value(text, key, &value) ? value * KiB : 0;
-}
-
-static const char *const uses[] = { "AnonPages:",   "Shmem:",	    "SUnreclaim:", "PageTables:",
-				    "KernelStack:", "VmallocUsed:", "Hugetlb:" };
+/* In the order in which Linux has them, so that one pass finds them all. What the kernel doesn't
+ * have is 0. */
+static const struct {
+	const char *key;
+	size_t field;
+} lines[] = {
+	{ "MemTotal:", offsetof(struct memory, total) },
+	{ "MemFree:", offsetof(struct memory, free) },
+	{ "MemAvailable:", offsetof(struct memory, available) },
+	{ "Active(file):", offsetof(struct memory, file) },
+	{ "Inactive(file):", offsetof(struct memory, cold_file) },
+	{ "SwapTotal:", offsetof(struct memory, swap_total) },
+	{ "SwapFree:", offsetof(struct memory, swap_free) },
+	{ "AnonPages:", offsetof(struct memory, used) },
+	{ "Shmem:", offsetof(struct memory, used) },
+	{ "SUnreclaim:", offsetof(struct memory, used) },
+	{ "KernelStack:", offsetof(struct memory, used) },
+	{ "PageTables:", offsetof(struct memory, used) },
+	{ "VmallocUsed:", offsetof(struct memory, used) },
+	{ "Hugetlb:", offsetof(struct memory, used) },
+};
 
 int memory_read(const struct memory_files *f, struct memory *m)
 {
-	uint64_t available;
+	struct memory now = { .refault = m->refault,
+			      .reclaimed = m->reclaimed,
+			      .oom_kills = m->oom_kills };
 	/* It is one record, which comes as a whole: no second read to see its end. */
 	ssize_t n = pread(f->meminfo, text, sizeof text - 1, 0);
+	const char *at = text;
 
 	if (n < 0)
 		return -errno;
 	text[n] = '\0';
-	if (!parse_value(text, "MemAvailable:", &available))
-		return -ENODATA;
-	m->available = available * KiB;
-	m->total = kib("MemTotal:");
-	m->free = kib("MemFree:");
-	m->cold_file = kib("Inactive(file):");
-	m->file = kib("Active(file):") + m->cold_file;
-	m->swap_total = kib("SwapTotal:");
-	m->swap_free = kib("SwapFree:");
-	m->used = 0;
-	for (unsigned int i = 0; i < ARRAY_SIZE(uses); i++)
-		m->used += kib(uses[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(lines); i++) {
+		uint64_t value;
+		const char *end = parse_value(at, lines[i].key, &value);
+
+		if (!end)
+			end = parse_value(text, lines[i].key, &value);
+		if (!end && lines[i].field == offsetof(struct memory, available))
+			return -ENODATA;
+		if (!end)
+			continue;
+		*(uint64_t *)((char *)&now + lines[i].field) += value * KiB;
+		at = end;
+	}
+	now.file += now.cold_file;
+	*m = now;
 	return 0;
 }
 
