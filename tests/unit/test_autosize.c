@@ -769,8 +769,8 @@ Test(autosize, says_why_it_is_as_it_is)
 			 "no agent in the guest has said hello: 256 MiB stay as they are");
 	PLAY(HELLO, NEEDS(1, 1700, 766, 0, RATE, 508), AT(2, PLUGGED, 400, 766, 0));
 	cr_expect_str_eq(explained(3001),
-			 "the guest asked for 1700 MiB 3 s ago and was granted 508 MiB (what its rate "
-			 "allows), of which 366 MiB have yet to come");
+			 "the guest asked for 1700 MiB 3 s ago and was granted 508 MiB (what its "
+			 "rate allows); 366 MiB have yet to come");
 	happens(ARRIVES, 0, T0 + 4000 * NS_PER_MS);
 	happens(STATUS, 600, T0 + 5000 * NS_PER_MS);
 	cr_expect_str_eq(explained(10100),
@@ -781,4 +781,9 @@ Test(autosize, says_why_it_is_as_it_is)
 					   "shall give the rest back");
 	happens(SUSPEND, 1, T0 + 10200 * NS_PER_MS);
 	cr_expect_str_eq(explained(10200), "suspended: 766 MiB stay as they are");
+	PLAY(HELLO, AT(6000, STATUS, 100, 258, 16), AT(6010, BALLOON, 16, 258, 16),
+	     AT(9000, BALLOON, 15, 322, 0));
+	cr_expect_str_eq(explained(11000),
+			 "the guest took its reserve, being out of memory, 2 s ago and was granted "
+			 "64 MiB (all of it); 64 MiB have yet to come");
 }

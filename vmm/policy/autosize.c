@@ -17,7 +17,7 @@
 #define STEP_DIVISOR 4
 #define STEP_NS	     (2 * NS_PER_S)
 
-/* How long a guest must have been calm before memory is taken: what it offers, the reserve, more. */
+/* How long a guest must have been calm before it is taken what it offers, the reserve, more. */
 #define SPARE_CALM_NS	(2 * NS_PER_S)
 #define RESERVE_CALM_NS (5 * NS_PER_S)
 #define CALM_NS		(10 * NS_PER_S)
@@ -25,7 +25,7 @@
 #define STALL_DIVISOR 1000
 #define REFAULT_BYTES MiB
 
-/* What comes so soon after memory was taken is put down to that, and ends the taking for a while. */
+/* What comes so soon after memory was taken is put down to that; none is taken for a while then. */
 #define HURT_NS	     (10 * NS_PER_S)
 #define PAUSE_MIN_NS (30 * NS_PER_S)
 #define PAUSE_MAX_NS (600 * NS_PER_S)
@@ -145,16 +145,17 @@ static void need(struct autosize *a, uint64_t bytes, uint64_t now)
 	unrest(a, now);
 	a->fresh = false;
 	want = max_u64(min_u64(bytes, a->limits.max_bytes), GRANT_MIN_BYTES);
+	want = align_up(want, a->cfg.block_bytes);
 	before = a->facts.ram_bytes;
 	target = fit(a, before + want);
 	grow(a, target, now);
 	a->need.at_ns = now;
+	a->need.took = false;
 	a->need.asked_bytes = bytes;
 	a->need.granted_bytes = a->facts.reserve_bytes;
 	if (a->decision.size_bytes > before)
 		a->need.granted_bytes += a->decision.size_bytes - before;
-	a->need.granted_bytes = min_u64(a->need.granted_bytes, round_up(a, a->cfg.boot_bytes + want) -
-								       a->cfg.boot_bytes);
+	a->need.granted_bytes = min_u64(a->need.granted_bytes, want);
 	if (a->decision.size_bytes < target)
 		a->need.why = AUTOSIZE_RATE;
 	else if (target >= before + want)
@@ -429,8 +430,10 @@ void autosize_facts(struct autosize *a, const struct autosize_facts *facts, uint
 		a->taken_ns = now;
 	took = facts->reserve_bytes < old.reserve_bytes &&
 	       facts->reserve_bytes < a->decision.reserve_bytes;
-	if (took && decides(a))
+	if (took && decides(a)) {
 		need(a, headroom(a), now);
+		a->need.took = true;
+	}
 	decide(a, now);
 }
 
@@ -439,7 +442,7 @@ void autosize_facts(struct autosize *a, const struct autosize_facts *facts, uint
 #define MIB(bytes) ((bytes) / MiB)
 #define SECONDS(ns) ((double)(ns) / NS_PER_S)
 
-static int explain_need(const struct autosize *a, uint64_t now, char *buf, size_t bytes)
+static void explain_need(const struct autosize *a, uint64_t now, char *buf, size_t bytes)
 {
 	static const char *const because[] = {
 		[AUTOSIZE_GRANTED] = "all of it",
@@ -449,14 +452,18 @@ static int explain_need(const struct autosize *a, uint64_t now, char *buf, size_
 		[AUTOSIZE_SUSPENDED] = "",
 	};
 
-	return snprintf(buf, bytes,
-			"the guest asked for %" PRIu64 " MiB %.0f s ago and was granted %" PRIu64
-			" MiB (%s), of which %" PRIu64 " MiB have yet to come",
-			MIB(a->need.asked_bytes), SECONDS(now - a->need.at_ns),
-			MIB(a->need.granted_bytes), because[a->need.why],
-			a->decision.size_bytes > a->facts.ram_bytes
-				? MIB(a->decision.size_bytes - a->facts.ram_bytes)
-				: 0);
+	uint64_t coming = a->decision.size_bytes > a->facts.ram_bytes
+				  ? a->decision.size_bytes - a->facts.ram_bytes
+				  : 0;
+	char did[64] = "took its reserve, being out of memory,";
+
+	if (!a->need.took)
+		snprintf(did, sizeof(did), "asked for %" PRIu64 " MiB", MIB(a->need.asked_bytes));
+	snprintf(buf, bytes,
+		 "the guest %s %.0f s ago and was granted %" PRIu64 " MiB (%s); %" PRIu64
+		 " MiB have yet to come",
+		 did, SECONDS(now - a->need.at_ns), MIB(a->need.granted_bytes),
+		 because[a->need.why], MIB(coming));
 }
 
 const char *autosize_explain(const struct autosize *a, uint64_t now, char *buf, size_t bytes)

@@ -93,6 +93,7 @@ struct autosize {
 	uint64_t spare_bytes; /* what the guest offered and was not taken yet */
 	struct {
 		uint64_t at_ns; /* 0: none yet */
+		bool took; /* the reserve, without a word */
 		uint64_t asked_bytes, granted_bytes;
 		enum autosize_why why;
 	} need; /* the latest */
