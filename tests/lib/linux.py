@@ -13,8 +13,14 @@ INITRD = os.environ.get("EBB_INITRD", "")
 # The same for guests with a root file system on a disk; an image of one.
 ROOT_INITRD = os.environ.get("EBB_ROOT_INITRD", "")
 ROOT = os.environ.get("EBB_ROOT", "")
+# The same as INITRD with the agent, which ebb.agent=0 leaves out, and programs that take memory.
+AGENT_INITRD = os.environ.get("EBB_AGENT_INITRD", "")
 PARAMS = ("console=ttyS0 quiet ebb.echo=0 pci=off panic=-1 memhp_default_state=online_movable "
           "no_timer_check random.trust_cpu=on cryptomgr.notests")
+
+LINK_PORTS = ("mkdir -p /dev/virtio-ports; for n in /sys/class/virtio-ports/*/name; do "
+              "p=${n%/name}; ln -sf /dev/${p##*/} /dev/virtio-ports/$(cat $n); done; "
+              "ls /dev/virtio-ports")
 
 SHMEM_ENABLED = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
@@ -58,6 +64,16 @@ class LinuxVm(Vm):
         if check:
             assert found.group(2) == b"0", f"guest: {command}: {output}"
         return output.strip()
+
+    def ports(self, wanted):
+        """Links in /dev/virtio-ports, as udev makes them on a whole system, of ports with these
+        names; one has its name a moment after its driver."""
+        for _ in range(50):
+            found = self.sh(LINK_PORTS, check=False).split()
+            if set(found) == wanted:
+                return
+            self.sh("sleep 0.1")
+        raise AssertionError(f"ports {found}")
 
     def meminfo(self, key):
         """A line of the guest's /proc/meminfo in bytes."""

@@ -10,11 +10,10 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from linux import LinuxVm, huge_pages  # pylint: disable=wrong-import-position
+from linux import AGENT_INITRD, LinuxVm, huge_pages  # pylint: disable=wrong-import-position
 from tap import main, test  # pylint: disable=wrong-import-position
 from vm import GiB, KiB, MiB, scratch, wait_until  # pylint: disable=wrong-import-position
 
-AGENT_INITRD = os.environ.get("EBB_AGENT_INITRD", "")
 ROUNDS = int(os.environ.get("EBB_AGENT_ROUNDS", 3))
 RATE = int(os.environ.get("EBB_AGENT_RATE", 0))
 CACHE, HOT, AGE = map(int, os.environ.get("EBB_AGENT_CACHE", "256,64,8").split(","))

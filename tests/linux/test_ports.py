@@ -18,18 +18,6 @@ from vm import KiB, MiB, wait_until  # pylint: disable=wrong-import-position
 
 SIZE = 4 * MiB
 PORT, SOCKET = "/dev/virtio-ports/org.ebb.test", "org.ebb.test.port"
-# What udev does on a whole system; a port has its name a moment after its driver.
-LINK = ("mkdir -p /dev/virtio-ports; for n in /sys/class/virtio-ports/*/name; do p=${n%/name}; "
-        "ln -sf /dev/${p##*/} /dev/virtio-ports/$(cat $n); done; ls /dev/virtio-ports")
-
-
-def names(vm, wanted):
-    for _ in range(50):
-        found = vm.sh(LINK, check=False).split()
-        if set(found) == wanted:
-            return
-        vm.sh("sleep 0.1")
-    raise AssertionError(f"ports {found}")
 
 
 def both_ways(vm):
@@ -80,13 +68,13 @@ def hvc0_and_a_named_port():
     with LinuxVm("-m", "256M", "--hvc=unix", "--port", "org.ebb.test", "--port", "other",
                  params="console=hvc0 console=ttyS0") as vm:
         vm.ready()
-        names(vm, {"org.ebb.test", "other"})
+        vm.ports({"org.ebb.test", "other"})
         both_ways(vm)
         come_and_go(vm)
         # A new driver finds all of it again.
         with PortClient(vm, SOCKET):
             vm.sh("rmmod virtio_console && insmod /lib/modules/*virtio_console.ko")
-            names(vm, {"org.ebb.test", "other"})
+            vm.ports({"org.ebb.test", "other"})
         both_ways(vm)
         terminal(vm)
         vm.send("poweroff -f\n")
