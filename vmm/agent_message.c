@@ -39,15 +39,16 @@ static int take_name(struct json_object *o, const char *key, char text[AGENT_NAM
 	return 0;
 }
 
+const char *const agent_cans[AGENT_NR_CANS] = { "status", "working-set", "cache-age" };
+
 static int take_hello(struct agent_message *m, struct json_object *o, struct qmp_error *err)
 {
-	static const char *const words[] = { "status", "working-set", "cache-age" };
 	struct json_object *can = qmp_arg(o, "can");
 	int r;
 
 	m->hello.version = (uint32_t)min_u64(qmp_arg_u64(o, "version", 0), AGENT_VERSION);
 	for (size_t i = 0; can && i < json_object_array_length(can); i++) {
-		int word = name_index(words, ARRAY_SIZE(words),
+		int word = name_index(agent_cans, AGENT_NR_CANS,
 				      json_object_get_string(json_object_array_get_idx(can, i)));
 
 		if (word >= 0)

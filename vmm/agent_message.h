@@ -27,6 +27,8 @@ enum agent_kind {
 
 /* What the guest's side can, as bits. */
 enum { AGENT_CAN_STATUS = 1, AGENT_CAN_WORKING_SET = 2, AGENT_CAN_CACHE_AGE = 4 };
+#define AGENT_NR_CANS 3
+extern const char *const agent_cans[AGENT_NR_CANS]; /* their words, from the lowest bit on */
 
 enum agent_need { AGENT_NEED_UNSAID, AGENT_NEED_STALL, AGENT_NEED_LOW, AGENT_NEED_REQUEST };
 

@@ -64,7 +64,6 @@ static struct json_object *status_object(const struct autosizing *a)
 
 static void add_hello(struct json_object *o, const struct agent_hello *h)
 {
-	static const char *const words[] = { "status", "working-set", "cache-age" };
 	struct json_object *can = json_object_new_array();
 
 	add_u64(o, "version", h->version);
@@ -72,9 +71,9 @@ static void add_hello(struct json_object *o, const struct agent_hello *h)
 		add_str(o, "agent", h->agent);
 	if (h->kernel[0])
 		add_str(o, "kernel", h->kernel);
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+	for (unsigned int i = 0; i < AGENT_NR_CANS; i++)
 		if (h->can >> i & 1)
-			json_object_array_add(can, json_object_new_string(words[i]));
+			json_object_array_add(can, json_object_new_string(agent_cans[i]));
 	json_object_object_add(o, "can", can);
 }
 
