@@ -20,7 +20,7 @@
 /* Page cache that is read again hurts: so much of what went lately, or so much. */
 #define REFAULT_DIVISOR 8
 #define REFAULT_BYTES	(4 * MiB)
-#define PAUSE_MAX	32 /* steps */
+#define PAUSE_MAX	8 /* steps */
 /* What may go in a step: at first, at least, at most. */
 #define WINDOW_BYTES	 (16 * MiB)
 #define WINDOW_MIN_BYTES (4 * MiB)
@@ -252,7 +252,7 @@ static bool may_evict(struct evict *e, const struct memory *m, const struct psi 
 	if (went >= e->window / 2) {
 		e->window = min_u64(e->window * WINDOW_FACTOR, WINDOW_MAX_BYTES);
 		e->pause = e->pause > 1 ? e->pause / 2 : 1;
-	} else if (e->window > WINDOW_BYTES) {
+	} else if (!went && e->window > WINDOW_BYTES) {
 		/* The kernel forgets, too. */
 		e->window = max_u64(e->window / WINDOW_FACTOR, WINDOW_BYTES);
 	}

@@ -16,7 +16,7 @@ from vm import GiB, KiB, MiB, scratch, wait_until  # pylint: disable=wrong-impor
 
 ROUNDS = int(os.environ.get("EBB_AGENT_ROUNDS", 3))
 RATE = int(os.environ.get("EBB_AGENT_RATE", 0))
-CACHE, HOT, AGE = map(int, os.environ.get("EBB_AGENT_CACHE", "256,64,8").split(","))
+CACHE, HOT, AGE = map(int, os.environ.get("EBB_AGENT_CACHE", "256,64,10").split(","))
 IDLE_SECONDS = int(os.environ.get("EBB_AGENT_IDLE", 10))
 # What flows back does so within this, on the emulated machine.
 BACK_SECONDS = 60
@@ -77,6 +77,7 @@ def a_guest_that_takes_1_gib_gets_it_in_time_and_gives_it_back():
                 connected(vm)
                 eaten = eat(vm, 1024, rate)
                 end = time.monotonic()
+                print(f"# round {number + 1}: {eaten}", flush=True)
                 killed += not eaten
                 longest.append(eaten and eaten[2])
                 assert autosize(vm)["ram"] <= 2 * GiB
@@ -121,13 +122,20 @@ def old_page_cache_becomes_memory_of_the_host_and_hot_page_cache_stays():
             before = resident(vm) >> 20
             # The kernel drops the cache of a device that nobody has open.
             vm.sh("(sleep 9999 </dev/vda & sleep 9999 </dev/vdb &)")
-            vm.sh("(while true; do dd if=/dev/vdb of=/dev/null bs=1M 2>/dev/null; sleep 0.5; done) &")
+            vm.sh("(while true; do dd if=/dev/vdb of=/dev/null bs=1M 2>/dev/null; echo >>/tmp/passes; "
+                  "sleep 0.5; done) &")
+            # What was read five times is hot for the kernel without a refault.
+            wait_until(lambda: int(vm.sh("cat /tmp/passes 2>/dev/null | wc -l")) >= 6, 60, "passes")
+            begin = time.monotonic()
             vm.sh("dd if=/dev/vda of=/dev/null bs=1M 2>/dev/null", 120)
             start = time.monotonic()
             full = resident(vm) >> 20
-            assert buffers(vm) >= CACHE + HOT - 1 and full >= before + CACHE, (before, full)
-            time.sleep(AGE / 2)
-            assert buffers(vm) >= CACHE + HOT - 1, "nothing goes before its age"
+            time.sleep(max(0, begin + AGE * 0.8 - start))
+            cached = buffers(vm)
+            # Where the reading takes that long the first pages have their age before the last ones.
+            early = time.monotonic() - begin < AGE
+            assert cached >= (CACHE + HOT - 1 if early else CACHE * 3 // 4), (cached, early)
+            assert full >= before + CACHE * 3 // 4, (before, full)
             # A first small piece, then four times as much every quarter of the age.
             wait_until(lambda: resident(vm) >> 20 <= full - CACHE * 3 // 4, 3 * AGE + 10,
                        "old page cache given back")
@@ -140,7 +148,7 @@ def old_page_cache_becomes_memory_of_the_host_and_hot_page_cache_stays():
             print(f"# host: {before} MiB, {full} after {CACHE + HOT} MiB were read, {left} after "
                   f"{took:.1f} s at an age of {AGE} s; {cached} MiB cached, {HOT} are hot, "
                   f"{again} MiB read again; evicted: {status['evicted'] >> 20} MiB")
-            assert cached >= HOT * 7 // 8 and again <= max(HOT // 4, 24), (cached, again)
+            assert cached >= HOT * 7 // 8 and again <= max(HOT // 2, 24), (cached, again)
             assert status["evicted"] >= CACHE * 7 // 8 * MiB, status
 
 
