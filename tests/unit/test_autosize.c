@@ -306,6 +306,37 @@ Test(autosize, a_reserve_that_the_guest_took_is_a_need)
 	     AT(9001, BALLOON, 0, 322, 0));
 }
 
+static void reserve_is(uint64_t bytes, uint64_t now_ns)
+{
+	facts.reserve_bytes = bytes;
+	autosize_facts(&a, &facts, now_ns);
+}
+
+/* Linux balloons the new page first. */
+Test(autosize, a_ballooned_page_that_is_moved_is_not_taken)
+{
+	PLAY(HELLO, AT(6000, STATUS, 100, 258, 16), AT(6010, BALLOON, 15, 258, 16));
+	for (unsigned int i = 0; i < 1000; i++) {
+		reserve_is(15 * MiB + 4 * KiB, T0 + 6020 * NS_PER_MS + i);
+		reserve_is(15 * MiB, T0 + 6020 * NS_PER_MS + i);
+	}
+	cr_assert_eq(autosize_tick(&a, T0 + 6030 * NS_PER_MS).reserve_bytes, 16 * MiB);
+	reserve_is(14 * MiB, T0 + 6040 * NS_PER_MS);
+	cr_assert_eq(autosize_tick(&a, T0 + 6040 * NS_PER_MS).reserve_bytes, 0);
+}
+
+/* What is ballooned while memory goes may have to be moved at once. */
+Test(autosize, the_reserve_waits_for_an_unplug_under_way)
+{
+	PLAY(GROWN,
+	     AT(17000, SPARE, 400, 882, 0),
+	     AT(19900, PLUGGED, 1000, 882, 0),
+	     AT(20500, STATUS, 600, 882, 0),
+	     AT(20600, PLUGGED, 882, 882, 0),
+	     AT(22000, STATUS, 600, 882, 0),
+	     AT(22700, LOOK, 0, 882, 16));
+}
+
 Test(autosize, a_guest_without_its_agent_gets_the_reserve_and_keeps_its_size)
 {
 	PLAY(HELLO,

@@ -21,6 +21,8 @@
 #define SPARE_CALM_NS	(2 * NS_PER_S)
 #define RESERVE_CALM_NS (5 * NS_PER_S)
 #define CALM_NS		(10 * NS_PER_S)
+/* Linux takes 1 MiB at once. Single pages come and go when it moves what is ballooned. */
+#define TOOK_BYTES (MiB / 2)
 /* Not calm: stalled for more than 1/1000 of the time, or more than 1 MiB a second read again. */
 #define STALL_DIVISOR 1000
 #define REFAULT_BYTES MiB
@@ -202,7 +204,8 @@ static uint64_t reserve_due(const struct autosize *a)
 	    a->status.available_bytes <
 		    a->cfg.reserve_bytes + headroom(a) / 2 + GRANT_MIN_BYTES / 2)
 		return NEVER;
-	return a->unrest_ns + RESERVE_CALM_NS;
+	/* While memory is being unplugged the guest may have to move what was just ballooned. */
+	return max_u64(a->unrest_ns + RESERVE_CALM_NS, a->taken_ns ? a->taken_ns + STEP_NS : 0);
 }
 
 /* What is available beyond the headroom. */
@@ -417,7 +420,6 @@ void autosize_spare(struct autosize *a, uint64_t bytes, uint64_t now)
 void autosize_facts(struct autosize *a, const struct autosize_facts *facts, uint64_t now)
 {
 	struct autosize_facts old = a->facts;
-	bool took;
 
 	a->facts = *facts;
 	a->facts.ram_bytes = max_u64(facts->ram_bytes, a->cfg.boot_bytes);
@@ -428,9 +430,11 @@ void autosize_facts(struct autosize *a, const struct autosize_facts *facts, uint
 		a->fresh = false;
 	if (a->facts.ram_bytes < old.ram_bytes)
 		a->taken_ns = now;
-	took = facts->reserve_bytes < old.reserve_bytes &&
-	       facts->reserve_bytes < a->decision.reserve_bytes;
-	if (took && decides(a)) {
+	if (!a->decision.reserve_bytes)
+		a->most_reserve_bytes = 0;
+	else if (!decides(a) || facts->reserve_bytes > a->most_reserve_bytes)
+		a->most_reserve_bytes = facts->reserve_bytes;
+	if (facts->reserve_bytes + TOOK_BYTES <= a->most_reserve_bytes) {
 		need(a, headroom(a), now);
 		a->need.took = true;
 	}

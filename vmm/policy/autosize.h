@@ -69,7 +69,7 @@ struct autosize_decision {
 /* What the host knows. */
 struct autosize_facts {
 	uint64_t ram_bytes;	/* boot memory and what is plugged */
-	uint64_t reserve_bytes; /* ballooned; less than decided: the guest took it, being out of memory */
+	uint64_t reserve_bytes; /* ballooned; less again than it was: the guest took it, being out of memory */
 	bool hinting;		/* a reclaim takes all free memory for a moment: no pressure counts */
 };
 
@@ -90,6 +90,7 @@ struct autosize {
 	uint64_t step_ns;	       /* when the last step down was decided; 0: none yet */
 	uint64_t pause_ns;	       /* how long nothing is taken after it hurt */
 	uint64_t paused_until_ns;
+	uint64_t most_reserve_bytes; /* ballooned since the reserve was decided */
 	uint64_t spare_bytes; /* what the guest offered and was not taken yet */
 	struct {
 		uint64_t at_ns; /* 0: none yet */
