@@ -7,9 +7,9 @@
 #define FLOOR_DIVISOR 16
 #define NEED_BYTES    (32 * MiB)
 
-/* Use that comes out of nothing is noticed before half of what is available is gone, up to a
- * GiB a second. */
-#define FASTEST_RATE (2 * GiB)
+/* Use that comes out of nothing is noticed before half of what is available is gone, up to half a
+ * GiB a second; what is faster is left to the stalls. */
+#define FASTEST_RATE GiB
 #define PERIOD_MS    20
 /* A rate is measured over this at least, and forgotten within the other. */
 #define RATE_MS	  40
