@@ -224,7 +224,8 @@ def input_ends_before_the_output():
 
 
 def terminal(vm):
-    """`ebb console` on a terminal, in raw mode."""
+    """`ebb console` on a terminal, in raw mode; once the VM has seen the one before go."""
+    wait_until(lambda: not info(vm)["attached"], 10, "the one before to be gone")
     client = Terminal(EBB, "console", vm.qmp_path)
     client.expect("^ready\r\n")
     assert client.is_raw()
