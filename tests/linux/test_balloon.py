@@ -80,10 +80,11 @@ def reporting_returns(params):
         used = use_and_free(vm, 500)
         assert used >= 500 * MiB, used
         start = time.monotonic()
-        wait_until(lambda: resident(vm) <= used - 480 * MiB, 60, "memory given back unasked")
+        # What is left of units of which a part is in use differs by 40 MiB from boot to boot.
+        wait_until(lambda: resident(vm) <= used - 430 * MiB, 60, "memory given back unasked")
         print(f"# host: {used >> 20} MiB in use, {resident(vm) >> 20} after "
               f"{time.monotonic() - start:.1f} s")
-        assert balloon(vm)["reported"] >= 480 * MiB, balloon(vm)
+        assert balloon(vm)["reported"] >= 430 * MiB, balloon(vm)
         again = balloon(vm)["used-again-total"]
         # More than what is free and was not reported.
         vm.sh("dd if=/dev/zero of=/dev/shm/again bs=1M count=500", 60)
