@@ -52,6 +52,8 @@ Node 1, zone  Movable
       nr_active_file 3
 """
 
+IDLE_SECONDS = float(os.environ.get("EBB_AGENT_IDLE", 3))
+
 
 class Tree:
     """/proc and /sys of a guest."""
@@ -505,17 +507,21 @@ def it_is_small_and_idles():
             agent.next()
             with open(f"/proc/{agent.process.pid}/smaps_rollup", encoding="ascii") as f:
                 rss = int(re.search(r"^Rss: +(\d+)", f.read(), re.MULTILINE).group(1))
-            ticks = cpu_ticks(agent.process.pid)
-            time.sleep(2)
-            ticks = cpu_ticks(agent.process.pid) - ticks
-            print(f"# {rss} KiB resident, {ticks} ticks of CPU in 2 s")
-            assert rss <= 1024 and ticks <= 2, (rss, ticks)
+            cpu, wakeups = cost(agent.process.pid)
+            time.sleep(IDLE_SECONDS)
+            cpu, wakeups = (b - a for a, b in zip((cpu, wakeups), cost(agent.process.pid)))
+            print(f"# {rss} KiB resident; with 210 MiB available {cpu / IDLE_SECONDS / 1e7:.3f} % of "
+                  f"a processor, {wakeups / IDLE_SECONDS:.1f} wakeups a second")
+            # The goal is 0.1 %; the processor is not ours alone.
+            assert rss <= 1024 and cpu / IDLE_SECONDS / 1e7 <= 1, (rss, cpu)
+            assert wakeups / IDLE_SECONDS <= 10, wakeups
 
 
-def cpu_ticks(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
+def cost(pid):
+    """ns on a processor, and how often it got there."""
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+        fields = f.read().split()
+    return int(fields[0]), int(fields[2])
 
 
 main()

@@ -100,6 +100,25 @@ def flows_back(vm, start):
     assert after["agent"]["needs"] <= needs + 1 and after["ram"] < 400 * MiB, after
 
 
+@test
+def what_waits_for_memory_gets_some():
+    """Page cache that is evicted all the time, and nothing that runs out: stalls alone tell."""
+    with scratch() as folder:
+        with open(f"{folder}/disk", "wb") as f:
+            f.truncate(GiB)
+        with agent_vm("-m", "256M", "--max", "512M", "--disk", f"{folder}/disk") as vm:
+            connected(vm)
+            vm.sh("(sleep 9999 </dev/vda &); (eater 130 0 60 >/dev/null 2>&1 &)")
+            vm.sh("(while true; do dd if=/dev/vda of=/dev/null bs=1M 2>/dev/null; done) &")
+
+            def stalled():
+                autosize(vm)
+                return [e["data"] for e in vm.qmp.events if e["event"] == "__org.ebb_GUEST_LOW" and
+                        e["data"]["why"] == "stall" and e["data"]["granted"]]
+            print(f"# {wait_until(stalled, 40, 'a stall')[0]}")
+            wait_until(lambda: autosize(vm)["ram"] >= 256 * MiB + 32 * MiB, 20, "memory")
+
+
 def buffers(vm):
     """Page cache of block devices."""
     return vm.meminfo("Buffers") >> 20
