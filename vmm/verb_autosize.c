@@ -6,6 +6,7 @@
 #include "vmm/autosize_text.h"
 #include "vmm/base/log.h"
 #include "vmm/config_autosize.h"
+#include "vmm/json.h"
 #include "vmm/machine.h"
 #include "vmm/verbs.h"
 
@@ -27,8 +28,7 @@ static int add_size(void *target, const char *option, const char *key, const cha
 	int r = options_size(option, value, &bytes);
 
 	if (!r)
-		json_object_object_add(((struct autosize_options *)target)->args, key,
-				       json_object_new_uint64(bytes));
+		add_u64(((struct autosize_options *)target)->args, key, bytes);
 	return r;
 }
 
@@ -46,8 +46,7 @@ static int set_ceiling(void *target, const char *value)
 {
 	if (strcmp(value, "off"))
 		return add_size(target, "--ceiling", "ceiling", value);
-	json_object_object_add(((struct autosize_options *)target)->args, "ceiling",
-			       json_object_new_uint64(INT64_MAX));
+	add_u64(((struct autosize_options *)target)->args, "ceiling", INT64_MAX);
 	return 0;
 }
 
@@ -57,8 +56,7 @@ static int set_rate(void *target, const char *value)
 	int r = config_rate_parse("--rate", value, &mib);
 
 	if (!r)
-		json_object_object_add(((struct autosize_options *)target)->args, "rate",
-				       json_object_new_uint64(mib * MiB));
+		add_u64(((struct autosize_options *)target)->args, "rate", mib * MiB);
 	return r;
 }
 
@@ -68,8 +66,7 @@ static int set_cache_age(void *target, const char *value)
 	int r = config_cache_age_parse("--cache-age", value, &s);
 
 	if (!r)
-		json_object_object_add(((struct autosize_options *)target)->args, "cache-age",
-				       json_object_new_uint64(s));
+		add_u64(((struct autosize_options *)target)->args, "cache-age", s);
 	return r;
 }
 
@@ -91,8 +88,7 @@ static int change(struct qmp_client *client, struct autosize_options *o, const c
 		return EXIT_BAD_ARGUMENTS;
 	}
 	if (word)
-		json_object_object_add(o->args, "enabled",
-				       json_object_new_boolean(!strcmp(word, "on")));
+		add_bool(o->args, "enabled", !strcmp(word, "on"));
 	if (!json_object_object_length(o->args))
 		return 0;
 	return qmp_client_run(client, "__org.ebb_set-autosize", json_object_get(o->args), NULL,
