@@ -93,9 +93,10 @@ class Watchdog:
 
 
 def main():
-    """Runs the tests (those whose name contains an argument, if there are any)."""
+    """Runs the tests; with arguments those whose name contains one of them, or is one behind '='."""
     wanted = sys.argv[1:]
-    chosen = [t for t in _tests if not wanted or any(w in t.__name__ for w in wanted)]
+    chosen = [t for t in _tests if not wanted or
+              any(w[1:] == t.__name__ if w.startswith("=") else w in t.__name__ for w in wanted)]
     failed = 0
     print(f"1..{len(chosen)}", flush=True)
     for number, function in enumerate(chosen, 1):
