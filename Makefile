@@ -3,6 +3,7 @@
 # make setup           install what is missing (Debian packages by name); nothing when all is there
 # make demo            boot a stock Debian kernel, grow it by 1 GiB and shrink it again
 # make check           every test; the last line counts them
+# make quick           build, layers, headers, unit tests and what needs no VM: for the inner loop
 # make bench           ratios against peers, a table and build/bench.json
 # make soak            minutes of random resizes, pauses and reboots of a stock kernel
 # make fuzz            each fuzz target for FUZZ_SECONDS (600); FUZZ=NAME: one of them
@@ -41,7 +42,8 @@ LIB_SRC  := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)) $(filter-out vmm/main.
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_LIB := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 UNIT     := $(UNIT_SRC:%.c=$(B)/%)
-HELPERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/rig/*.c tests/lib/*.c tests/bench/*.c))
+HELPERS  := $(patsubst %.c,$(B)/%,$(filter-out tests/rig/count.c,$(wildcard tests/rig/*.c)) \
+              $(wildcard tests/lib/*.c tests/bench/*.c))
 HEADERS  := $(foreach d,$(LIB_DIRS) vmm tests/unit tests/fuzz,$(wildcard $(d)/*.h))
 objs      = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -152,6 +154,10 @@ check: setup
 	$(SUBMAKE) $(FUZZ_VARIANT) fuzzers
 	$(Q)tests/run
 
+quick: setup
+	$(SUBMAKE) all unit guests check-headers check-layers
+	$(Q)tests/run --only quick
+
 demo: setup
 	$(SUBMAKE) all helpers
 	$(Q)tests/demo
@@ -211,6 +217,6 @@ sizes:
 clean:
 	rm -rf build
 
-.PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check coverage \
+.PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check quick coverage \
         demo bench soak fuzzers fuzz install install-agent uninstall deb sizes clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
