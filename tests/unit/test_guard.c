@@ -79,7 +79,7 @@ Test(guard, what_is_written_can_be_read_back_for_a_moment_and_never_later)
 			value = vcpu_read(&rig.ram, at);
 			cr_assert(value == 42 || !value);
 			/* By then the guard's thread had its time to run, on any machine. */
-			cr_assert(!value || before - start < 5 * NS_PER_S);
+			cr_assert(!value || before - start < PATIENCE_NS);
 			sleep_ms(1);
 		} while (value);
 		cr_expect_geq(clock_ns() - start, GUARD_EXPIRY_NS / 2);
@@ -186,19 +186,21 @@ Test(guard, a_page_written_after_it_was_read_is_seen)
 
 Test(guard, one_thread_never_makes_more_events_than_accesses)
 {
-	uint64_t nr = 0;
+	uint64_t nr = 0, nr_late = 0;
 
 	srandom(2);
-	for (; nr < 20000; nr++) {
-		uint64_t at = (uint64_t)random() % (4 * MiB / PAGE) * PAGE;
+	for (; nr < 4000; nr++) {
+		uint64_t at = (uint64_t)random() % (4 * MiB / PAGE) * PAGE, start = clock_ns();
 
 		if (random() & 1)
 			vcpu_write(&rig.ram, at, nr);
 		else
 			cr_assert_lt(vcpu_read(&rig.ram, at), nr + 1);
+		/* Where the host stalls, the answer is gone before the access is made: it counts again. */
+		nr_late += (clock_ns() - start) / (GUARD_EXPIRY_NS / 2);
 	}
-	cr_expect_leq(violations(), nr);
-	cr_expect_gt(violations(), 0);
+	cr_expect_leq(violations(), nr + nr_late);
+	cr_expect_gt(violations(), nr / 4);
 	cr_expect_leq(resident(&rig.ram), CHUNK_RING_BYTES);
 }
 
@@ -483,7 +485,7 @@ Test(guard, nothing_stale_is_left_by_threads_that_hammer_while_memory_is_given)
 {
 	const uint64_t offset = 2 * UNIT, bytes = 4 * UNIT;
 
-	for (unsigned int round = 0; round < 60; round++) {
+	for (unsigned int round = 0; round < 30; round++) {
 		struct hammer h[2];
 		uint64_t done[2], latest;
 
