@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * storm.c - for seconds=N (default 10) CPU 0 plugs and unplugs blocks at random, at most half of
- * the region at a time, and verifies what it has; CPU 1 reads and writes blocks that are not
- * plugged all the while, mostly the one that is just being plugged or unplugged.
+ * storm.c - rounds=N (default 1000) times CPU 0 plugs, unplugs or verifies a block at random, at most
+ * half of the region at a time, and goes on until there were attacks=N (default 1000); CPU 1 reads
+ * and writes blocks that are not plugged all the while, mostly the one that is just being plugged or
+ * unplugged. seed=N (default 1): another order of it all.
  *
  * What the attacker writes tells when: a tag and the number of the attack. A block is the owner's
  * from the answer on; an attack that began before may still be under way, so the owner waits for
@@ -70,7 +71,7 @@ static void attack_at(uint64_t at, uint32_t i, uint32_t before, bool write)
 
 static void attacker(unsigned int cpu)
 {
-	uint64_t random = 88172645463325252 + cpu;
+	uint64_t random = 88172645463325252 + cpu + cmdline_u64("seed", 1);
 
 	while (!LOAD(over)) {
 		uint64_t r = next(&random);
@@ -182,21 +183,23 @@ static void unplug(uint32_t i)
 	nr_plugged--;
 }
 
-static void own(uint64_t seconds)
+static void own(uint64_t rounds, uint64_t attacks)
 {
-	uint64_t random = cmdline_u64("seed", 1) * 1000003, start = cpu_tsc();
-	uint64_t cycles = seconds * 1000 * cpu_cycles_per_ms();
+	uint64_t random = cmdline_u64("seed", 1) * 1000003;
 
-	for (; cpu_tsc() - start < cycles; nr_rounds++) {
+	while (nr_rounds < rounds || LOAD(nr_attacks) < attacks) {
 		uint64_t r = next(&random);
 		uint32_t i = (uint32_t)(r >> 8) % nr_blocks;
 
 		if (state_of(states[i]) == UNPLUGGED && nr_plugged < nr_blocks / 2)
 			plug(i);
-		else if (state_of(states[i]) == PLUGGED && r & 1)
+		else if (state_of(states[i]) == UNPLUGGED)
+			continue;
+		else if (r & 1)
 			unplug(i);
-		else if (state_of(states[i]) == PLUGGED)
+		else
 			verify(i);
+		nr_rounds++;
 	}
 }
 
@@ -208,10 +211,9 @@ int guest_main(void)
 	CHECK(nr_blocks <= MAX_BLOCKS);
 	spread = cmdline_u64("spread", 1);
 	CHECK(spread && vmem.block_bytes / PAGE_BYTES % spread == 0);
-	cpu_cycles_per_ms();
 	step("start");
 	CHECK_EQ(cpu_start_others(attacker), 2);
-	own(cmdline_u64("seconds", 10));
+	own(cmdline_u64("rounds", 1000), cmdline_u64("attacks", 1000));
 	STORE(over, true);
 	while (!LOAD(attacker_gone))
 		cpu_pause();

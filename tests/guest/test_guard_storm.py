@@ -4,7 +4,6 @@ in more pieces than the kernel likes. And what needs other settings of the host:
 import contextlib
 import os
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from guarded import CHUNK, HELD, NESTED, GuestVm, Peak  # pylint: disable=wrong-import-position
@@ -18,26 +17,30 @@ OTHER_MAPPINGS = 64  # that a process, or a sanitizer, makes meanwhile
 
 
 def storm(spread):
-    """SPREAD: of so many pages the guest uses one."""
-    seconds = int(os.environ.get("EBB_STORM_SECONDS", "12" if NESTED else "10"))
+    """SPREAD: of so many pages the guest uses one. EBB_STORM_ROUNDS, EBB_STORM_ATTACKS and EBB_SEED
+    for more of it and another order."""
+    rounds = int(os.environ.get("EBB_STORM_ROUNDS", 100 if NESTED else 500))
+    least = int(os.environ.get("EBB_STORM_ATTACKS", 500 if NESTED else 20000))
+    seed = int(os.environ.get("EBB_SEED", 1))
     blocks = 64
     with GuestVm("storm", "-c", 2, elastic=(f"{blocks * BLOCK // MiB}M",),
-                 params=f"seconds={seconds} spread={spread}") as vm:
+                 params=f"rounds={rounds} attacks={least} seed={seed} spread={spread}") as vm:
         vm.step("start")
         with Peak(vm) as peak:
             vm.go()
             found = vm.expect(r"^rounds (\d+) attacks (\d+) verified (\d+) corrupted (\d+) "
-                              r"stale (\d+) leaked (\d+) late (\d+)\r\n", seconds + 60)
-            print(f"# {found.group(0).decode().strip()}, peak {peak.most // MiB} MiB", flush=True)
-            rounds, attacks, verified, *wrong, late = map(int, found.groups())
+                              r"stale (\d+) leaked (\d+) late (\d+)\r\n", 600)
+            print(f"# EBB_SEED={seed}: {found.group(0).decode().strip()}, peak "
+                  f"{peak.most // MiB} MiB", flush=True)
+            done, attacks, verified, *wrong, _ = map(int, found.groups())
             plugged, = vm.step("over")
             # Half of the blocks, one that goes, and what violations hold.
             assert peak.most <= (blocks // 2 + 1) * BLOCK + HELD, peak.most
             assert wrong == [0, 0, 0], wrong
-            assert rounds > 30 and verified > 20 and attacks > 100, (rounds, verified, attacks)
-            time.sleep(1)
+            assert done >= rounds and attacks >= least and verified > rounds // 4, \
+                (done, verified, attacks)
             if spread == 1:
-                assert peak.now() == plugged * BLOCK, (peak.now(), plugged)
+                wait_until(lambda: peak.now() == plugged * BLOCK, 60, "the end of what violations hold")
         counts = vm.counts()
         assert 0 < counts["violations"] <= attacks + attacks // (10 if NESTED else 100) + 10, counts
         assert vm.guard()["ledger-errors"] == 0
@@ -93,15 +96,16 @@ def more_pieces_than_there_may_be_mappings():
                         # A page that an event brings comes with its chunk.
                         assert peak.now() <= 512 * 2 * CHUNK, peak.now()
                     if name == "violated":
-                        time.sleep(1)
-                        assert peak.most <= HELD and peak.now() == 0, (peak.most, peak.now())
+                        wait_until(lambda p=peak: p.now() == 0, 60, "violations expire")
+                        assert peak.most <= HELD, peak.most
             counts = vm.counts()
-            # One more each when the host stalls between an answer and the access.
-            assert 128 <= counts["reads"] <= 140 and 128 <= counts["writes"] <= 140, counts
+            # Some more when the host stalls between an answer and the access; twice as many would be
+            # a mistake.
+            assert 128 <= counts["reads"] < 192 and 128 <= counts["writes"] < 192, counts
             vm.steps("end")
             # What the last violations left may stay for its second.
             assert vm.resident() <= HELD
-            wait_until(lambda: vm.resident() == 0, 1.5, "nothing is left")
+            wait_until(lambda: vm.resident() == 0, 60, "nothing is left")
             assert vm.guard()["borders"] == 0
             vm.passes()
     except PermissionError as e:
