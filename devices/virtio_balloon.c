@@ -151,7 +151,7 @@ static bool may_wait(const struct balloon *b)
 /* After an inflation, before which some pages have WAITED already. */
 static void flush(struct balloon *b, bool waited)
 {
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(b->env.loop);
 	bool full = returned_waiting_bytes(b->env.returned) > WAITING_MAX_BYTES;
 
 	if (!may_wait(b))
@@ -177,7 +177,7 @@ static void on_quiet(void *ctx)
 	if (returned_waiting_bytes(b->env.returned) < before)
 		loop_timer_set(b->env.loop, &b->flush_timer, 1);
 	else
-		loop_timer_set(b->env.loop, &b->flush_timer, clock_ns() + NS_PER_S);
+		loop_timer_set(b->env.loop, &b->flush_timer, loop_now(b->env.loop) + NS_PER_S);
 }
 
 static const char *serve_pages(struct balloon *b, struct chain *c, bool inflate)
@@ -211,7 +211,7 @@ static const char *serve_pages(struct balloon *b, struct chain *c, bool inflate)
 	if (inflate)
 		flush(b, waited);
 	resize_answered(&b->job, VIRTIO_MEM_RESP_ACK, 0);
-	resize_plugged(&b->job, size_bytes(b), UINT64_MAX, clock_ns());
+	resize_plugged(&b->job, size_bytes(b), UINT64_MAX, loop_now(b->env.loop));
 	return NULL;
 }
 
@@ -313,13 +313,13 @@ static void on_poll(void *ctx)
 	struct balloon *b = ctx;
 
 	(void)!balloon_ask_stats(b);
-	loop_timer_set(b->env.loop, &b->poll_timer, clock_ns() + b->poll_s * NS_PER_S);
+	loop_timer_set(b->env.loop, &b->poll_timer, loop_now(b->env.loop) + b->poll_s * NS_PER_S);
 }
 
 void balloon_poll_stats(struct balloon *b, uint64_t interval_s)
 {
 	b->poll_s = interval_s;
-	set_timer(b, &b->poll_timer, interval_s ? clock_ns() + NS_PER_MS : 0);
+	set_timer(b, &b->poll_timer, interval_s ? loop_now(b->env.loop) + NS_PER_MS : 0);
 }
 
 /* --- hinting ----------------------------------------------------------------------------------- */
@@ -402,7 +402,7 @@ static const char *serve_hints(struct balloon *b, unsigned int nr)
 	const char *wrong = NULL;
 
 	if (b->env.freeze(b->env.ctx)) {
-		reclaim_end(&b->reclaim, RECLAIM_SHORT, RECLAIM_HOST, clock_ns());
+		reclaim_end(&b->reclaim, RECLAIM_SHORT, RECLAIM_HOST, loop_now(b->env.loop));
 		return NULL;
 	}
 	b->reclaim.nr_batches++;
@@ -427,7 +427,7 @@ static const char *serve_hint_id(struct balloon *b, struct chain *c)
 
 	if (chain_readable(c) != sizeof(id) || chain_read_obj(c, &id))
 		return "a command id that is not of 4 bytes that exist";
-	(void)!reclaim_guest_id(&b->reclaim, le32_get(id), clock_ns());
+	(void)!reclaim_guest_id(&b->reclaim, le32_get(id), loop_now(b->env.loop));
 	return NULL;
 }
 
@@ -471,7 +471,7 @@ static void on_reclaim_deadline(void *ctx)
 {
 	struct balloon *b = ctx;
 
-	reclaim_expire(&b->reclaim, clock_ns());
+	reclaim_expire(&b->reclaim, loop_now(b->env.loop));
 	publish(b);
 }
 
@@ -490,7 +490,7 @@ int balloon_reclaim(struct balloon *b, uint64_t deadline_ns)
 		return r;
 	b->logging = !b->clears;
 	b->run_open = true;
-	reclaim_start(&b->reclaim, deadline_ns, clock_ns());
+	reclaim_start(&b->reclaim, deadline_ns, loop_now(b->env.loop));
 	virtio_config_changed(&b->dev);
 	publish(b);
 	return 0;
@@ -500,7 +500,7 @@ int balloon_cancel_reclaim(struct balloon *b)
 {
 	if (b->reclaim.state != RECLAIM_RUNNING)
 		return -ENOENT;
-	reclaim_end(&b->reclaim, RECLAIM_CANCELLED, RECLAIM_UNHINDERED, clock_ns());
+	reclaim_end(&b->reclaim, RECLAIM_CANCELLED, RECLAIM_UNHINDERED, loop_now(b->env.loop));
 	publish(b);
 	return 0;
 }
@@ -611,7 +611,7 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 {
 	struct balloon *b = balloon_of(dev);
 
-	resize_driver(&b->job, true, clock_ns());
+	resize_driver(&b->job, true, loop_now(b->env.loop));
 	switch (b->roles[queue]) {
 	case INFLATE:
 		serve_all(b, queue, serve_inflate);
@@ -637,10 +637,10 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 	case NR_ROLES:
 		break;
 	}
-	resize_driver(&b->job, virtio_live(dev), clock_ns());
+	resize_driver(&b->job, virtio_live(dev), loop_now(b->env.loop));
 	/* A broken driver names no more: nothing is noted for it until the deadline. */
 	if (!virtio_live(dev))
-		reclaim_driver_gone(&b->reclaim, clock_ns());
+		reclaim_driver_gone(&b->reclaim, loop_now(b->env.loop));
 	publish(b);
 }
 
@@ -710,8 +710,8 @@ static void reset(struct virtio_dev *dev)
 	returned_deflate_all(b->env.returned);
 	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
 		b->roles[i] = NR_ROLES;
-	resize_driver(&b->job, false, clock_ns());
-	reclaim_driver_gone(&b->reclaim, clock_ns());
+	resize_driver(&b->job, false, loop_now(b->env.loop));
+	reclaim_driver_gone(&b->reclaim, loop_now(b->env.loop));
 }
 
 static struct balloon_config config_of(const struct balloon *b)
@@ -764,7 +764,7 @@ static const struct virtio_ops ops = {
 static void on_job(void *ctx)
 {
 	struct balloon *b = ctx;
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(b->env.loop);
 
 	resize_driver(&b->job, virtio_live(&b->dev), now);
 	if (resize_tick(&b->job, now))
@@ -815,7 +815,7 @@ struct virtio_dev *balloon_dev(struct balloon *b) { return &b->dev; }
 
 void balloon_system_reset(struct balloon *b)
 {
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(b->env.loop);
 
 	loop_timer_cancel(b->env.loop, &b->flush_timer);
 	reclaim_driver_gone(&b->reclaim, now);
@@ -827,7 +827,7 @@ void balloon_system_reset(struct balloon *b)
 
 void balloon_resize(struct balloon *b, uint64_t ram_bytes, uint64_t deadline_ns)
 {
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(b->env.loop);
 
 	ram_bytes = min_u64(align_up(ram_bytes, BALLOON_PAGE_BYTES), b->cfg.boot_bytes);
 	if (b->job.state == RESIZE_RUNNING) {
@@ -845,7 +845,7 @@ int balloon_cancel(struct balloon *b)
 {
 	if (b->job.state != RESIZE_RUNNING)
 		return -ENOENT;
-	resize_cancel(&b->job, clock_ns());
+	resize_cancel(&b->job, loop_now(b->env.loop));
 	b->target_pages = (uint32_t)((b->cfg.boot_bytes - size_bytes(b)) / BALLOON_PAGE_BYTES);
 	virtio_config_changed(&b->dev);
 	publish(b);
@@ -854,7 +854,7 @@ int balloon_cancel(struct balloon *b)
 
 struct resize_status balloon_job(const struct balloon *b)
 {
-	return resize_status(&b->job, clock_ns());
+	return resize_status(&b->job, loop_now(b->env.loop));
 }
 
 void balloon_info(const struct balloon *b, struct balloon_info *info)

@@ -140,7 +140,7 @@ static bool act(struct vmem *v, const struct chain *c, uint16_t type, struct vme
 static void account(struct vmem *v, const struct vmem_req *req, const struct vmem_verdict *verdict)
 {
 	uint16_t type = le16_get(req->type);
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(v->env.loop);
 
 	if (type < ARRAY_SIZE(v->counters.requests))
 		v->counters.requests[type]++;
@@ -189,7 +189,7 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 	struct vmem *v = vmem_of(dev);
 	struct chain c;
 
-	resize_driver(&v->job, true, clock_ns());
+	resize_driver(&v->job, true, loop_now(v->env.loop));
 	while (virtio_pop(dev, queue, &c)) {
 		const char *wrong = serve(v, &c);
 
@@ -200,7 +200,7 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 		}
 	}
 	virtio_notify(dev, queue);
-	resize_driver(&v->job, virtio_live(dev), clock_ns());
+	resize_driver(&v->job, virtio_live(dev), loop_now(v->env.loop));
 	publish(v);
 }
 
@@ -243,7 +243,12 @@ static void config_read(struct virtio_dev *dev, void *config)
 }
 
 /* May run on a vCPU thread, so the timer stays as it is: when it fires it finds no driver. */
-static void reset(struct virtio_dev *dev) { resize_driver(&vmem_of(dev)->job, false, clock_ns()); }
+static void reset(struct virtio_dev *dev)
+{
+	struct vmem *v = vmem_of(dev);
+
+	resize_driver(&v->job, false, loop_now(v->env.loop));
+}
 
 static const struct virtio_ops ops = {
 	.name = "virtio-mem",
@@ -262,7 +267,7 @@ static const struct virtio_ops ops = {
 static void job_timer(void *ctx)
 {
 	struct vmem *v = ctx;
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(v->env.loop);
 
 	resize_driver(&v->job, virtio_live(&v->dev), now);
 	if (resize_tick(&v->job, now))
@@ -352,7 +357,7 @@ int vmem_request(struct vmem *v, uint64_t bytes)
 
 	if (r)
 		return r;
-	resize_cancel(&v->job, clock_ns());
+	resize_cancel(&v->job, loop_now(v->env.loop));
 	set_requested(v, bytes);
 	publish(v);
 	return 0;
@@ -360,7 +365,7 @@ int vmem_request(struct vmem *v, uint64_t bytes)
 
 int vmem_resize(struct vmem *v, uint64_t target_bytes, uint64_t deadline_ns)
 {
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(v->env.loop);
 	int r = vmem_check_target(&v->sizes, target_bytes);
 
 	if (r)
@@ -380,19 +385,19 @@ int vmem_cancel(struct vmem *v)
 {
 	if (v->job.state != RESIZE_RUNNING)
 		return -ENOENT;
-	resize_cancel(&v->job, clock_ns());
+	resize_cancel(&v->job, loop_now(v->env.loop));
 	set_requested(v, plugged_bytes(v));
 	publish(v);
 	return 0;
 }
 
-struct resize_status vmem_job(const struct vmem *v) { return resize_status(&v->job, clock_ns()); }
+struct resize_status vmem_job(const struct vmem *v) { return resize_status(&v->job, loop_now(v->env.loop)); }
 
 void vmem_system_reset(struct vmem *v)
 {
 	if (!elastic_reset(v->env.elastic))
 		restart_usable(v);
-	resize_system_reset(&v->job, plugged_bytes(v), guest_limit(v), clock_ns());
+	resize_system_reset(&v->job, plugged_bytes(v), guest_limit(v), loop_now(v->env.loop));
 	publish(v);
 }
 

@@ -36,7 +36,7 @@ static bool may_serve(struct rng *r)
 {
 	if (r->timer.at_ns)
 		return false;
-	if (bucket_level(&r->bucket, clock_ns()) >= GRAIN_BYTES)
+	if (bucket_level(&r->bucket, loop_now(r->loop)) >= GRAIN_BYTES)
 		return true;
 	loop_timer_set(r->loop, &r->timer, bucket_when(&r->bucket, refill_bytes(r)));
 	return false;
@@ -53,7 +53,7 @@ static void on_tokens(void *ctx)
 static const char *fill(struct rng *r, struct chain *c)
 {
 	uint8_t piece[PIECE_BYTES];
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(r->loop);
 	uint32_t left = (uint32_t)min_u64(chain_writable(c), bucket_level(&r->bucket, now));
 
 	if (chain_readable(c) || !chain_writable(c))
@@ -125,7 +125,7 @@ int rng_new(struct rng **out, struct loop *loop, const struct guest_mem *gm, uin
 	r->dev.gm = gm;
 	r->loop = loop;
 	r->timer = (struct loop_timer){ .fn = on_tokens, .ctx = r };
-	r->bucket = bucket_full(rate, (uint32_t)max_u64(RNG_BURST_BYTES, rate / 100), clock_ns());
+	r->bucket = bucket_full(rate, (uint32_t)max_u64(RNG_BURST_BYTES, rate / 100), loop_now(loop));
 	*out = r;
 	return 0;
 }

@@ -93,7 +93,7 @@ int ballooning_wait_stats(struct machine *m)
 	if (r)
 		return r;
 	if (!b->nr_waiting)
-		loop_timer_set(m->loop, &b->patience, clock_ns() + BALLOON_STATS_PATIENCE_NS);
+		loop_timer_set(m->loop, &b->patience, loop_now(m->loop) + BALLOON_STATS_PATIENCE_NS);
 	b->waiting[b->nr_waiting++] = qmp_defer(m->qmp);
 	return 0;
 }

@@ -58,7 +58,7 @@ static void write_on(struct machine *m)
 			 strerror(-r));
 		finish(m, text);
 	} else if (!d->is_watched) {
-		loop_timer_set(m->loop, &d->timer, clock_ns());
+		loop_timer_set(m->loop, &d->timer, loop_now(m->loop));
 	}
 }
 
@@ -121,7 +121,7 @@ int dump_start(struct machine *m, int fd, void (*ended)(void *ctx, const char *e
 	d.total_bytes = d.writer.core.bytes;
 	m->dump = d;
 	if (!d.is_watched)
-		loop_timer_set(m->loop, &m->dump.timer, clock_ns());
+		loop_timer_set(m->loop, &m->dump.timer, loop_now(m->loop));
 	return 0;
 }
 

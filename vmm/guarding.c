@@ -62,7 +62,7 @@ static bool punish(struct machine *m, const char *id, uint64_t new_violations)
 			  id, (unsigned long long)new_violations);
 		return false;
 	case VIOLATION_PAUSE:
-		if (clock_ns() < m->guarding.lenient_until_ns)
+		if (loop_now(m->loop) < m->guarding.lenient_until_ns)
 			return false;
 		stop_for(m, "the guest used memory that it gave back (--violation=pause)");
 		return true;
@@ -95,7 +95,7 @@ static void look(struct machine *m)
 {
 	struct guard_news news = guard_news(m->guarding.guard);
 
-	m->guarding.looked_ns = clock_ns();
+	m->guarding.looked_ns = loop_now(m->loop);
 	if (news.broken) {
 		m->guarding.broken = true;
 		stop_for(m, unguarded);
@@ -120,7 +120,7 @@ static void on_news(void *ctx, uint32_t events)
 	(void)events;
 	if (!event_taken(m->guarding.news_fd))
 		return;
-	if (clock_ns() >= next)
+	if (loop_now(m->loop) >= next)
 		look(m);
 	else
 		loop_timer_set(m->loop, &m->guarding.later, next);
@@ -164,7 +164,7 @@ static void check_ledger(struct machine *m)
 static void on_tick(void *ctx)
 {
 	struct machine *m = ctx;
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(m->loop);
 
 	loop_timer_set(m->loop, &m->guarding.tick, now + TICK_NS);
 	if (guard_is_stuck(m->guarding.guard, now))
@@ -200,7 +200,7 @@ int guarding_start(struct machine *m)
 	if (!r)
 		r = guard_start(g->guard);
 	if (!r)
-		loop_timer_set(m->loop, &g->tick, clock_ns() + TICK_NS);
+		loop_timer_set(m->loop, &g->tick, loop_now(m->loop) + TICK_NS);
 	return r;
 }
 
@@ -243,7 +243,7 @@ const char *guarding_forbids(const struct machine *m)
 void guarding_resumed(struct machine *m)
 {
 	if (m->guarding.trouble)
-		m->guarding.lenient_until_ns = clock_ns() + LENIENT_NS;
+		m->guarding.lenient_until_ns = loop_now(m->loop) + LENIENT_NS;
 	m->guarding.trouble = NULL;
 }
 

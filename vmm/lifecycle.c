@@ -220,7 +220,7 @@ int machine_run(struct machine *m)
 
 	m->timeout = (struct loop_timer){ .fn = on_timeout, .ctx = m };
 	if (m->cfg->timeout_ns)
-		loop_timer_set(m->loop, &m->timeout, clock_ns() + m->cfg->timeout_ns);
+		loop_timer_set(m->loop, &m->timeout, loop_now(m->loop) + m->cfg->timeout_ns);
 	service_ready(m);
 	r = loop_run(m->loop);
 	loop_timer_cancel(m->loop, &m->timeout);

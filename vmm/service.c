@@ -44,7 +44,7 @@ static void on_watchdog(void *ctx)
 	struct machine *m = ctx;
 
 	notify("WATCHDOG=1");
-	loop_timer_set(m->loop, &m->service.watchdog, clock_ns() + notify_watchdog_ns() / 2);
+	loop_timer_set(m->loop, &m->service.watchdog, loop_now(m->loop) + notify_watchdog_ns() / 2);
 }
 
 void service_ready(struct machine *m)

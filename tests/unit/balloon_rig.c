@@ -76,6 +76,7 @@ void balloon_rig_init_cfg(struct balloon_rig *r, struct balloon_cfg cfg)
 	r->cfg.boot_bytes = BALLOON_BOOT;
 	fake_memory_init(&r->mem, BALLOON_BOOT, BALLOON_ELASTIC, 2 * MiB);
 	cr_assert_eq(loop_new(&r->loop), 0);
+	loop_virtual_time(r->loop, NS_PER_S);
 	cr_assert_eq(huge_init(&r->boot_huge, HUGE_AUTO, &r->mem.boot, NULL), 0);
 	cr_assert_eq(returned_init(&r->returned, &r->mem.gm, huge_of, r), 0);
 	r->mem.elastic.returned = &r->returned;
@@ -154,7 +155,7 @@ void balloon_rig_run(struct balloon_rig *r, uint64_t ns)
 {
 	struct loop_timer end = { .fn = stop, .ctx = r->loop };
 
-	loop_timer_set(r->loop, &end, clock_ns() + ns);
+	loop_timer_set(r->loop, &end, loop_now(r->loop) + ns);
 	cr_assert_eq(loop_run(r->loop), 0);
 	loop_timer_cancel(r->loop, &end);
 }

@@ -9,7 +9,6 @@
 
 #include "vmm/base/event.h"
 
-#define PATIENCE_NS (10 * NS_PER_S)
 
 void guard_rig_init(struct guard_rig *rig, uint64_t bytes)
 {

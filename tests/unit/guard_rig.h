@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/memory/guard_state.h"
 
 #define PAGE  (4 * KiB)
@@ -44,6 +45,8 @@ static inline void vcpu_write(const struct ram *ram, uint64_t offset, uint64_t v
 uint64_t resident(const struct ram *ram);
 /* Whether nothing is left of RAM (of the guard's chunks) within some seconds. */
 bool becomes_empty(const struct ram *ram);
+/* For what must come: a hang's limit. */
+#define PATIENCE_NS (90 * NS_PER_S)
 void sleep_ms(unsigned int ms);
 /* Whether *FLAG becomes true within some seconds. */
 bool becomes_true(const bool *flag);

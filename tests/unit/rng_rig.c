@@ -10,6 +10,7 @@ void rng_rig_init(struct rng_rig *r, uint32_t rate)
 {
 	fake_memory_init(&r->mem, 4 * MiB, 8 * MiB, 2 * MiB);
 	cr_assert_eq(loop_new(&r->loop), 0);
+	loop_virtual_time(r->loop, NS_PER_S);
 	cr_assert_eq(rng_new(&r->rng, r->loop, &r->mem.gm, rate), 0);
 	fake_driver_init(&r->drv, &r->mem, rng_dev(r->rng));
 }
@@ -28,7 +29,7 @@ void rng_rig_run(struct rng_rig *r, uint64_t ns)
 {
 	struct loop_timer end = { .fn = stop, .ctx = r->loop };
 
-	loop_timer_set(r->loop, &end, clock_ns() + ns);
+	loop_timer_set(r->loop, &end, loop_now(r->loop) + ns);
 	cr_assert_eq(loop_run(r->loop), 0);
 	loop_timer_cancel(r->loop, &end);
 }

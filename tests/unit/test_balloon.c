@@ -34,10 +34,8 @@ enum { INFLATE, DEFLATE, STATS, HINT, REPORT, WS_REPORT, WS_NOTIFY };
 static struct balloon_rig rig;
 
 /* All of the tests' memory is in use. */
-static void fill(void)
-{
-	memset((char *)rig.mem.boot.host + FREE, 0x5a, BALLOON_BOOT - FREE);
-}
+static void fill_units(unsigned int nr) { memset((char *)rig.mem.boot.host + FREE, 0x5a, nr * UNIT); }
+static void fill(void) { fill_units((BALLOON_BOOT - FREE) / UNIT); }
 
 static void start(uint64_t features)
 {
@@ -171,14 +169,14 @@ static void expect_queues(void)
 		cr_assert_eq(balloon_ask_stats(rig.b), -ENODEV);
 	}
 	if (accepted(HINT_VQ)) {
-		cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + NS_PER_S), 0);
+		cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + NS_PER_S), 0);
 		cr_assert(send_id_in(queue, config(CMD_ID)));
 		cr_assert(name(queue, FREE + 2 * UNIT, UNIT));
 		cr_assert_eq(out(RETURNED_HINTED), UNIT);
 		cr_assert(send_id_in(queue++, VIRTIO_BALLOON_CMD_ID_STOP));
 		cr_assert_eq(balloon_rig_info(&rig).reclaim.state, RECLAIM_DONE);
 	} else {
-		cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + NS_PER_S), -ENODEV);
+		cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + NS_PER_S), -ENODEV);
 		cr_assert_not(rig.logging);
 	}
 	if (accepted(REPORT_VQ)) {
@@ -229,7 +227,7 @@ Test(balloon_queues, every_set_of_features_offered_and_accepted_has_its_queues_i
 			for (unsigned int i = 0; i < ARRAY_SIZE(bits); i++)
 				features |= accept >> i & 1 ? bits[i] : 0;
 			balloon_rig_init_cfg(&rig, cfg);
-			fill();
+			fill_units(4);
 			fake_driver_start(&rig.drv, features);
 			cr_assert_eq(rig.drv.dev->features & (STATS_VQ | HINT_VQ | REPORT_VQ |
 							      WS_VQ), features);
@@ -400,7 +398,7 @@ Test(balloon, cancel_makes_what_is_reached_the_target)
 
 Test(balloon, deadline_ends_the_job_and_leaves_the_target)
 {
-	balloon_resize(rig.b, BALLOON_BOOT - 4 * MiB, clock_ns() + 50 * MS);
+	balloon_resize(rig.b, BALLOON_BOOT - 4 * MiB, loop_now(rig.loop) + 50 * MS);
 	cr_expect(inflate(FREE, 1));
 	balloon_rig_run(&rig, 120 * MS);
 	cr_expect_eq(balloon_job(rig.b).state, RESIZE_SHORT);
@@ -523,7 +521,7 @@ Test(balloon_setup, memory_with_a_poison_in_it_is_left_alone_when_reported_or_hi
 	start_poisoned(ALL | POISON, 0xaaaaaaaa);
 	cr_expect(report(FREE, UNIT));
 	cr_expect_eq(balloon_rig_info(&rig).counters.kept_bytes, UNIT);
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + NS_PER_S), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + NS_PER_S), 0);
 	cr_expect(send_id(config(CMD_ID)));
 	cr_expect(hint(FREE, UNIT));
 	cr_expect(send_id(VIRTIO_BALLOON_CMD_ID_STOP));
@@ -646,7 +644,7 @@ static void begin(void)
 {
 	memset(dirty, 0, sizeof(dirty));
 	rig.on_freeze = fetch_log;
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 60 * NS_PER_S), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 60 * NS_PER_S), 0);
 	cr_assert(send_id(config(CMD_ID)));
 }
 
@@ -654,11 +652,11 @@ static struct reclaim run(void) { return balloon_rig_info(&rig).reclaim; }
 
 Test(balloon, a_reclaim_from_start_to_end)
 {
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 60 * NS_PER_S), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 60 * NS_PER_S), 0);
 	cr_expect(config_interrupt());
 	cr_expect(rig.logging);
 	cr_expect_eq(rig.nr_runs, 1);
-	cr_expect_eq(balloon_reclaim(rig.b, clock_ns()), -EBUSY);
+	cr_expect_eq(balloon_reclaim(rig.b, loop_now(rig.loop)), -EBUSY);
 	cr_expect_gt(config(CMD_ID), VIRTIO_BALLOON_CMD_ID_DONE);
 	cr_expect(hint(FREE, UNIT), "of no run");
 	cr_expect(untouched(FREE, UNIT));
@@ -711,7 +709,7 @@ Test(balloon, memory_named_before_the_id_in_the_same_kick_is_not_taken)
 	gpa_t at = fake_alloc(&rig.mem, 4, 16);
 	le32 id;
 
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 60 * NS_PER_S), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 60 * NS_PER_S), 0);
 	id = le32_of(config(CMD_ID));
 	fake_write(&rig.mem, at, &id, sizeof(id));
 	fake_queue_add(&rig.drv.queues[HINT], &(struct fake_buffer){ GPA(FREE), UNIT, true }, 1);
@@ -754,7 +752,7 @@ Test(balloon, hints_with_a_stale_id_are_not_taken)
 	cr_expect_eq(run().state, RECLAIM_CANCELLED);
 	cr_expect_eq(config(CMD_ID), VIRTIO_BALLOON_CMD_ID_DONE);
 	cr_expect(hint(FREE, UNIT));
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 60 * NS_PER_S), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 60 * NS_PER_S), 0);
 	cr_expect_neq(config(CMD_ID), old);
 	cr_expect(hint(FREE, UNIT), "the guest is still at the run before");
 	cr_expect(send_id(old) && hint(FREE, UNIT));
@@ -783,7 +781,7 @@ Test(balloon, a_page_that_a_vcpu_wrote_after_the_id_is_kept_with_its_unit)
 Test(balloon, a_page_written_between_the_command_and_the_guests_id_is_kept)
 {
 	rig.on_freeze = fetch_log;
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 60 * NS_PER_S), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 60 * NS_PER_S), 0);
 	vcpu_write(FREE, 0x77, 1);
 	cr_expect(send_id(config(CMD_ID)) && hint(FREE, PAGE));
 	cr_expect_eq(((char *)rig.mem.boot.host)[FREE], 0x77);
@@ -885,7 +883,7 @@ Test(balloon, a_log_of_one_run_is_not_that_of_the_next)
 
 Test(balloon, a_reclaim_ends_at_its_deadline_also_when_the_guest_never_begins)
 {
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 30 * MS), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 30 * MS), 0);
 	fake_driver_take_interrupts(&rig.drv);
 	balloon_rig_run(&rig, 100 * MS);
 	cr_expect_eq(run().state, RECLAIM_SHORT);
@@ -893,7 +891,7 @@ Test(balloon, a_reclaim_ends_at_its_deadline_also_when_the_guest_never_begins)
 	cr_expect_not(rig.logging);
 	cr_expect(config_interrupt());
 	cr_expect_eq(rig.nr_runs, 2);
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 30 * MS), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 30 * MS), 0);
 	cr_expect(send_id(config(CMD_ID)) && hint(FREE, UNIT));
 	balloon_rig_run(&rig, 100 * MS);
 	cr_expect_eq(run().reason, RECLAIM_DEADLINE);
@@ -905,7 +903,7 @@ Test(balloon, a_reclaim_ends_at_its_deadline_also_when_the_guest_never_begins)
 Test(balloon, a_host_that_cannot_log_or_stop_the_vcpus_takes_nothing)
 {
 	rig.log_error = -ENOMEM;
-	cr_expect_eq(balloon_reclaim(rig.b, clock_ns() + NS_PER_S), -ENOMEM);
+	cr_expect_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + NS_PER_S), -ENOMEM);
 	cr_expect_eq(run().state, RECLAIM_NONE);
 	cr_expect_eq(config(CMD_ID), VIRTIO_BALLOON_CMD_ID_STOP);
 	rig.log_error = 0;
@@ -995,7 +993,7 @@ Test(balloon, a_driver_reset_ends_the_run_and_the_next_one_can_start_at_once)
 	reset_it(&rig);
 	cr_expect_eq(run().state, RECLAIM_SHORT);
 	cr_expect_eq(run().reason, RECLAIM_NO_DRIVER);
-	cr_expect_eq(balloon_reclaim(rig.b, clock_ns() + NS_PER_S), -ENODEV);
+	cr_expect_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + NS_PER_S), -ENODEV);
 	fake_driver_start(&rig.drv, ALL);
 	cr_expect_eq(config(CMD_ID), VIRTIO_BALLOON_CMD_ID_STOP);
 	begin();

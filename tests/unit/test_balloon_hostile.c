@@ -578,7 +578,7 @@ static void begin(void)
 {
 	le32 id;
 
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 60 * NS_PER_S), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 60 * NS_PER_S), 0);
 	id = le32_of(cmd_id());
 	cr_assert(fake_driver_request(&rig.drv, HINT, &id, sizeof(id), NULL, 0, NULL));
 }
@@ -603,7 +603,7 @@ Test(balloon_hostile, ids_by_chance_start_and_end_nothing)
 		le32 id = le32_of((uint32_t)rand_r(&seed) % 4 + (i & 1 ? 0x80000002 : 0));
 
 		if (i == 1000)
-			cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 60 * NS_PER_S), 0);
+			cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 60 * NS_PER_S), 0);
 		if (le32_get(id) == cmd_id() && i >= 1000)
 			continue;
 		cr_assert(fake_driver_request(&rig.drv, HINT, &id, sizeof(id), NULL, 0, NULL));
@@ -622,7 +622,7 @@ Test(balloon_hostile, an_id_known_beforehand_gains_nothing)
 	cr_assert(fake_driver_request(&rig.drv, HINT, &id, sizeof(id), NULL, 0, NULL));
 	cr_assert(ask(HINT, &(struct fake_buffer){ GPA(FREE), UNIT, true }, 1));
 	cr_expect(all_untouched());
-	cr_assert_eq(balloon_reclaim(rig.b, clock_ns() + 60 * NS_PER_S), 0);
+	cr_assert_eq(balloon_reclaim(rig.b, loop_now(rig.loop) + 60 * NS_PER_S), 0);
 	/* Whatever it names now, it names within the run: what was written since is kept. */
 	fake_write(&rig.mem, GPA(FREE), &id, sizeof(id));
 	cr_assert(ask(HINT, &(struct fake_buffer){ GPA(FREE), UNIT, true }, 1));

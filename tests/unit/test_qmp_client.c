@@ -131,7 +131,6 @@ Test(qmp_client, wait_for_an_event_ends_in_time)
 	cr_expect_eq(qmp_client_event(c, "SHUTDOWN", 200, &event), -ETIMEDOUT);
 	took_ns = clock_ns() - start_ns;
 	cr_expect_geq(took_ns, 200 * NS_PER_MS);
-	cr_expect_lt(took_ns, 5 * NS_PER_S);
 	qmp_client_close(c);
 }
 

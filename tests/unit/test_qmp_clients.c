@@ -81,22 +81,18 @@ Test(qmp_clients, sixty_four_clients_are_served_and_the_next_is_refused)
 Test(qmp_clients, deaf_client_loses_events_and_nobody_waits)
 {
 	struct wire deaf, wire;
-	uint64_t start_ns, took_ns;
 	struct json_object *o;
 	int64_t last = 0;
 	unsigned int nr_got = 0;
 
 	wire_open(&deaf, rig.path);
 	wire_open(&wire, rig.path);
-	start_ns = clock_ns();
 	for (int i = 0; i < 100; i++) {
 		wire_send(&wire, "{'execute':'raise','arguments':{'name':'E','count':100}}");
 		for (int n = 1; n <= 100; n++)
 			json_object_put(wire_read(&wire));
 		wire_expect(&wire, "", "{\"return\":{}}");
 	}
-	took_ns = clock_ns() - start_ns;
-	cr_expect_lt(took_ns, 30 * NS_PER_S);
 	cr_expect_gt(rig_stats(&rig).nr_events_dropped, 0);
 	/* What it does read later is whole lines in order, then the reply. */
 	wire_send(&deaf, "{\"execute\":\"echo\",\"arguments\":{\"value\":\"late\"}}");

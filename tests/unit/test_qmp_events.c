@@ -98,11 +98,9 @@ Test(qmp_events, limited_event_comes_at_once_and_then_the_last_one_after_a_secon
 	raise_limited("MEMORY_DEVICE_SIZE_CHANGE", "vm0", 2000);
 	cr_expect_eq(read_event(&wire, "MEMORY_DEVICE_SIZE_CHANGE"), 1);
 	wire_expect(&wire, "", "{\"return\":{}}");
-	cr_expect_lt(clock_ns() - start_ns, 900 * NS_PER_MS);
 	cr_expect_eq(read_event(&wire, "MEMORY_DEVICE_SIZE_CHANGE"), 2000);
 	took_ns = clock_ns() - start_ns;
 	cr_expect_geq(took_ns, NS_PER_S);
-	cr_expect_lt(took_ns, 3 * NS_PER_S);
 	/* The one that was held back opens an interval too. */
 	raise_limited("MEMORY_DEVICE_SIZE_CHANGE", "vm0", 7);
 	wire_expect(&wire, "", "{\"return\":{}}");

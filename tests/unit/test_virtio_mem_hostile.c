@@ -547,15 +547,13 @@ Test(virtio_mem_hostile_setup, random_requests_targets_resets_and_failures_agree
 						   .block_bytes = VMEM_BLOCK,
 						   .memory_block_bytes = 8 * MiB });
 	for (uint64_t run = 1; run <= 4; run++) {
-		uint64_t until = clock_ns() + 3 * NS_PER_S;
-
 		seed = run * 0x9e3779b97f4a7c15u;
 		vmem_rig_host_refuses(&rig, false);
 		vmem_system_reset(rig.v);
 		vmem_rig_start(&rig, 0);
 		vmem_rig_unplug_all(&rig);
 		model = (struct model){ .usable = model_usable(0) };
-		for (int i = 0; i < 20000 && clock_ns() < until; i++) {
+		for (int i = 0; i < 20000; i++) {
 			random_step();
 			check_model();
 		}

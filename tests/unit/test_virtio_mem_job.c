@@ -68,7 +68,7 @@ Test(virtio_mem_job, config_interrupt_comes_again_while_the_driver_is_silent)
 
 Test(virtio_mem_job, job_ends_short_at_its_deadline_and_leaves_the_target_to_the_guest)
 {
-	cr_assert_eq(vmem_resize(rig.v, 16 * MiB, clock_ns() + 300 * MS), 0);
+	cr_assert_eq(vmem_resize(rig.v, 16 * MiB, loop_now(rig.loop) + 300 * MS), 0);
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 3), ACK);
 	rig.drv.nr_interrupts = 0;
 	vmem_rig_run(&rig, 1500 * MS);
@@ -179,7 +179,7 @@ Test(virtio_mem_job, busy_answer_is_the_reason_with_its_cause)
 
 	cr_assert_eq(vmem_request(rig.v, 8 * MiB), 0);
 	cr_assert_eq(vmem_rig_plug(&rig, 0, 4), ACK);
-	cr_assert_eq(vmem_resize(rig.v, 0, clock_ns() + 100 * MS), 0);
+	cr_assert_eq(vmem_resize(rig.v, 0, loop_now(rig.loop) + 100 * MS), 0);
 	vmem_rig_host_refuses(&rig, true);
 	cr_assert_eq(vmem_rig_unplug(&rig, 0, 4), VIRTIO_MEM_RESP_BUSY);
 	vmem_rig_run(&rig, 200 * MS);
@@ -194,7 +194,7 @@ Test(virtio_mem_job_setup, region_without_a_whole_guest_memory_block_is_the_reas
 {
 	vmem_rig_init(&rig, 64 * MiB); /* memory blocks of 128 MiB */
 	vmem_rig_start(&rig, 0);
-	cr_assert_eq(vmem_resize(rig.v, 8 * MiB, clock_ns() + MS), 0);
+	cr_assert_eq(vmem_resize(rig.v, 8 * MiB, loop_now(rig.loop) + MS), 0);
 	vmem_rig_run(&rig, 20 * MS);
 	cr_expect_eq(job().state, RESIZE_SHORT);
 	cr_expect_eq(job().reason, RESIZE_USABLE_REGION);

@@ -32,6 +32,7 @@ void vmem_rig_init_cfg(struct vmem_rig *r, struct vmem_cfg cfg)
 	*r = (struct vmem_rig){ .cfg = cfg, .saved_fd = -1 };
 	fake_memory_init(&r->mem, 4 * MiB, cfg.region_bytes, cfg.block_bytes);
 	cr_assert_eq(loop_new(&r->loop), 0);
+	loop_virtual_time(r->loop, NS_PER_S);
 	cr_assert_eq(vmem_new(&r->v, &cfg,
 			      &(struct vmem_env){ .loop = r->loop,
 						  .gm = &r->mem.gm,
@@ -236,7 +237,7 @@ void vmem_rig_run(struct vmem_rig *r, uint64_t ns)
 {
 	r->stop.fn = stop;
 	r->stop.ctx = r->loop;
-	loop_timer_set(r->loop, &r->stop, clock_ns() + ns);
+	loop_timer_set(r->loop, &r->stop, loop_now(r->loop) + ns);
 	cr_assert_eq(loop_run(r->loop), 0);
 }
 

@@ -29,6 +29,7 @@ struct loop {
 	int epoll_fd;
 	bool stopping;
 	uint64_t turn; /* of run_timers() */
+	uint64_t virtual_ns; /* the time that tests give it; 0: the host's */
 	pthread_mutex_t lock;
 	struct watch *watches, *dead;
 	struct loop_timer *timers; /* sorted by at_ns */
@@ -153,14 +154,21 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns)
 	*p = timer;
 }
 
+uint64_t loop_now(const struct loop *loop)
+{
+	return loop->virtual_ns ? loop->virtual_ns : clock_ns();
+}
+
+void loop_virtual_time(struct loop *loop, uint64_t now_ns) { loop->virtual_ns = now_ns; }
+
 static int next_timeout_ms(const struct loop *loop)
 {
 	uint64_t now, ms;
 
 	if (!loop->timers)
 		return -1;
-	now = clock_ns();
-	if (loop->timers->at_ns <= now)
+	now = loop_now(loop);
+	if (loop->timers->at_ns <= now || loop->virtual_ns)
 		return 0;
 	ms = (loop->timers->at_ns - now + NS_PER_MS - 1) / NS_PER_MS;
 	return (int)min_u64(ms, INT_MAX);
@@ -169,7 +177,7 @@ static int next_timeout_ms(const struct loop *loop)
 /* Those due when the turn began: one that is armed again for the past waits for the next turn. */
 static void run_timers(struct loop *loop)
 {
-	uint64_t now = clock_ns(), turn = ++loop->turn;
+	uint64_t now = loop_now(loop), turn = ++loop->turn;
 
 	while (!loop->stopping) {
 		struct loop_timer *t = loop->timers;
@@ -194,6 +202,8 @@ int loop_run(struct loop *loop)
 
 		if (n < 0 && errno != EINTR)
 			return fail(-errno, "epoll_wait");
+		if (!n && loop->virtual_ns)
+			loop->virtual_ns = max_u64(loop->virtual_ns, loop->timers->at_ns);
 		for (int i = 0; i < n && !loop->stopping; i++) {
 			struct watch *w = events[i].data.ptr;
 

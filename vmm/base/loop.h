@@ -37,6 +37,14 @@ struct loop_timer {
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 
+/* The time that LOOP's timers go by: monotonic, ns. Any thread that has the device lock. */
+uint64_t loop_now(const struct loop *loop);
+/*
+ * From here on, for tests, LOOP's time is NOW_NS and stands; loop_run() jumps to the next timer when
+ * no descriptor has anything to tell. Not where other threads are waited for: they have no such time.
+ */
+void loop_virtual_time(struct loop *loop, uint64_t now_ns);
+
 /* Runs until loop_stop() or until a host error (-errno, logged). */
 int must_check loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);

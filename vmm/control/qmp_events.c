@@ -63,7 +63,7 @@ static void arm(struct qmp_events *e)
 static void on_timer(void *ctx)
 {
 	struct qmp_events *e = ctx;
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(e->loop);
 
 	for (struct qmp_event_slot **p = &e->slots; *p;) {
 		struct qmp_event_slot *slot = *p;
@@ -131,7 +131,7 @@ void qmp_events_send_limited(struct qmp_events *e, const char *name, const char 
 {
 	struct json_object *event = build(name, data);
 	struct qmp_event_slot *slot = e->slots;
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(e->loop);
 
 	while (slot && (strcmp(slot->name, name) || strcmp(slot->key, key)))
 		slot = slot->next;

@@ -151,7 +151,7 @@ static void on_accept(void *ctx, uint32_t events)
 		log_limited(&limit, LOG_WARN, "control socket: accept: %s", strerror(errno));
 		/* The client waits in the backlog; asking again at once would keep us busy. */
 		loop_modify(server->loop, server->listener.fd, 0);
-		loop_timer_set(server->loop, &server->accept_again, clock_ns() + ACCEPT_PAUSE_NS);
+		loop_timer_set(server->loop, &server->accept_again, loop_now(server->loop) + ACCEPT_PAUSE_NS);
 		return;
 	}
 	if (!may_connect(server, fd))
