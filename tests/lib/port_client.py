@@ -2,7 +2,7 @@
 """A client of a port of the virtio console, or of hvc0."""
 import socket
 
-from vm import SLOW
+from vm import hang_limit
 
 
 class PortClient(socket.socket):
@@ -10,7 +10,7 @@ class PortClient(socket.socket):
 
     def __init__(self, vm, ending):
         super().__init__(socket.AF_UNIX)
-        self.settimeout(60 * SLOW)
+        self.settimeout(hang_limit())
         self.connect(f"{vm.folder}/qmp.{ending}")
 
     def until(self, end):
@@ -32,4 +32,4 @@ class PortClient(socket.socket):
         except socket.timeout:
             return True
         finally:
-            self.settimeout(60 * SLOW)
+            self.settimeout(hang_limit())

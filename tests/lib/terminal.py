@@ -13,7 +13,7 @@ import tempfile
 import termios
 import time
 
-from vm import EBB, SLOW, Vm, wait_until
+from vm import EBB, Vm, hang_limit, wait_until
 
 LFLAG = 3
 
@@ -113,16 +113,17 @@ class Terminal(Vm):
         return not self.settings()[LFLAG] & (termios.ICANON | termios.ECHO | termios.ISIG)
 
     def pump(self, seconds=0.0):
-        end = time.monotonic() + seconds * SLOW
-        while True:
-            try:
-                data = os.read(self.master, 65536)
-            except BlockingIOError:
-                data = b""
-            self.output += data
-            if data or time.monotonic() >= end:
-                return bool(data)
-            time.sleep(0.005)
+        """Reads what there is, waiting at most SECONDS for some, or for the end of the command;
+        whether there was any."""
+        fds = [self.master] + ([self.report.fileno()] if self.code is None else [])
+        if self.master not in select.select(fds, [], [], seconds)[0]:
+            return False
+        try:
+            data = os.read(self.master, 65536)
+        except BlockingIOError:
+            data = b""
+        self.output += data
+        return bool(data)
 
     def send(self, text):
         data = text.encode() if isinstance(text, str) else text
@@ -137,11 +138,11 @@ class Terminal(Vm):
             self.code = int(line) if line else None
         return self.code
 
-    def wait(self, seconds=30):
-        end = time.monotonic() + seconds * SLOW
+    def wait(self, seconds=0):
+        end = time.monotonic() + hang_limit(seconds)
         while self.poll() is None:
             assert time.monotonic() < end, f"still running: {self.tail()}"
-            self.pump(0.02)
+            self.pump(0.2)
         while self.pump(0):
             pass
         return self.code

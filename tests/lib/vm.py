@@ -19,6 +19,9 @@ GUESTS = os.path.join(ROOT, "build/guests")
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 # Emulated machines and sanitizers are slow: every wait is multiplied by this.
 SLOW = float(os.environ.get("EBB_TEST_SLOW", "1"))
+# What lasts longer hangs. No wait has a shorter limit: how soon a thing comes is nothing that a test
+# finds out.
+HANG_S = 60
 MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .*?(/memfd:(\S+) .*)?$")
 # A variant that finds faults in Ebb's code; what a host loses is measured with the plain one.
 SANITIZED = os.path.dirname(EBB).endswith(("-address-undefined", "-thread"))
@@ -36,10 +39,15 @@ def check_sanitizers(errors):
         raise AssertionError("sanitizer: " + errors.decode(errors="replace"))
 
 
-def ebb(*arguments, seconds=30, **options):
+def hang_limit(seconds=0):
+    """The limit of a wait, for whom SECONDS would do at the most on a fast machine."""
+    return max(seconds, HANG_S) * SLOW
+
+
+def ebb(*arguments, seconds=0, **options):
     """Runs an ebb command to its end: the subprocess.CompletedProcess, output as bytes. Whoever
     hangs is killed and fails the test."""
-    done = subprocess.run([EBB, *map(str, arguments)], check=False, timeout=seconds * SLOW,
+    done = subprocess.run([EBB, *map(str, arguments)], check=False, timeout=hang_limit(seconds),
                           **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                              "stderr": subprocess.PIPE, **options})
     check_sanitizers(done.stderr or b"")
@@ -47,30 +55,41 @@ def ebb(*arguments, seconds=30, **options):
 
 
 def wait_until(condition, seconds, what):
-    """The first true result of CONDITION; fails after SECONDS."""
-    end = time.monotonic() + seconds * SLOW
+    """The first true result of CONDITION; fails when it hangs. Looks less and less often: the only
+    processor of an emulated machine has better to do."""
+    limit = hang_limit(seconds)
+    end, pause = time.monotonic() + limit, 0.02
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds * SLOW:.0f} s: {what}")
-        time.sleep(0.02)
+            raise AssertionError(f"not within {limit:.0f} s: {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.2)
 
 
-def loop_ticks(vm):
-    """CPU time of ebb's first thread, in clock ticks."""
-    with open(f"/proc/{vm.pid}/task/{vm.pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
+def loop_state(vm):
+    """Whether the first thread of ebb waits, how often it has begun to so far, and how often it has
+    stopped running at all."""
+    with open(f"/proc/{vm.pid}/task/{vm.pid}/status", encoding="ascii") as f:
+        text = f.read()
+    by_itself, made_to = (int(re.search(rf"^{word}_ctxt_switches:\s+(\d+)", text, re.M).group(1))
+                          for word in ("voluntary", "nonvoluntary"))
+    return "\nState:\tS" in text, by_itself, by_itself + made_to
 
 
-def idles(vm):
-    """The loop waits, it does not spin."""
-    before = loop_ticks(vm)
-    time.sleep(0.5)
-    used = loop_ticks(vm) - before
-    assert used <= os.sysconf("SC_CLK_TCK") // 5, f"{used} ticks in half a second"
+def idles(vm, looks=10, pause=0.02):
+    """The loop comes to wait, it does not spin: between so many looks in a row, PAUSE seconds apart
+    at the least, it has not run at all."""
+    last, quiet = None, 0
+    end = time.monotonic() + hang_limit()
+    while quiet < looks:
+        assert time.monotonic() < end, f"the loop of ebb never waits for {looks} looks"
+        time.sleep(pause)
+        waits, _, stops = loop_state(vm)
+        quiet = quiet + 1 if waits and stops == last else 0
+        last = stops
 
 
 @contextlib.contextmanager
@@ -88,7 +107,7 @@ class Qmp:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(60 * SLOW)
+        self.socket.settimeout(hang_limit())
         self.socket.connect(path)
         self.buffer = b""
         self.events = []
@@ -121,22 +140,27 @@ class Qmp:
         assert "return" in reply, f"{name}: {reply}"
         return reply["return"]
 
-    def event(self, name, seconds=30):
+    def event(self, name, seconds=0):
         """The next event of that name, also one that came in already."""
-        end = time.monotonic() + seconds * SLOW
+        end = time.monotonic() + hang_limit(seconds)
         while True:
             for i, event in enumerate(self.events):
                 if event["event"] == name:
                     return self.events.pop(i)
-            left = end - time.monotonic()
-            assert left > 0, f"no event {name}"
-            self.socket.settimeout(left)
-            try:
-                self.events.append(self.receive())
-            except socket.timeout:
-                pass
-            finally:
-                self.socket.settimeout(60 * SLOW)
+            assert self.hear(end - time.monotonic()), f"no event {name}"
+
+    def hear(self, seconds):
+        """Waits for one more event, SECONDS at the most; whether it came."""
+        if seconds <= 0:
+            return False
+        self.socket.settimeout(seconds)
+        try:
+            self.events.append(self.receive())
+        except socket.timeout:
+            return False
+        finally:
+            self.socket.settimeout(hang_limit())
+        return True
 
     def close(self):
         self.socket.close()
@@ -226,11 +250,11 @@ class Vm:
             time.sleep(min(seconds, 0.02))  # at an end: select() would not wait any more
         return got
 
-    def expect(self, pattern, seconds=30):
+    def expect(self, pattern, seconds=0):
         """Waits for PATTERN in the console's output after what was expected before; the match."""
         pattern = re.compile(pattern.encode() if isinstance(pattern, str) else pattern,
                              re.MULTILINE)
-        end = time.monotonic() + seconds * SLOW
+        end = time.monotonic() + hang_limit(seconds)
         while True:
             found = pattern.search(self.output, self.seen)
             if found:
@@ -250,24 +274,27 @@ class Vm:
         self.process.stdin.write(text.encode() if isinstance(text, str) else text)
         self.process.stdin.flush()
 
-    def wait(self, seconds=30):
+    def wait(self, seconds=0):
         """The exit code."""
-        end = time.monotonic() + seconds * SLOW
+        end = time.monotonic() + hang_limit(seconds)
         while self.process.poll() is None:
             assert time.monotonic() < end, f"still running: {self.tail()}"
-            self.pump(0.05)
+            self.pump(0.2)
         while self.pump(0):
             pass
         return self.process.returncode
 
-    def expect_error(self, pattern, seconds=30):
+    def expect_error(self, pattern, seconds=0):
         """Waits for PATTERN on stderr; the match."""
         pattern = re.compile(pattern.encode(), re.MULTILINE)
-
-        def found():
-            self.pump(0.02)
-            return pattern.search(self.errors)
-        return wait_until(found, seconds, f"stderr: {pattern.pattern!r}")
+        end = time.monotonic() + hang_limit(seconds)
+        while True:
+            found = pattern.search(self.errors)
+            if found:
+                return found
+            ended = self.poll() is not None
+            if not self.pump(0.2) and (ended or time.monotonic() > end):
+                raise AssertionError(f"stderr never said {pattern.pattern!r}: {self.tail()}")
 
     def signal(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -292,18 +319,28 @@ class Vm:
     def job(self, device="mem0"):
         return self.qmp.command("__org.ebb_query-resize", device=device)[0]
 
-    def resize_wait(self, size, seconds=60, device="mem0", **arguments):
-        """Runs a resize job to its end; the job."""
-        self.resize(size, device, **arguments)
+    def job_wait(self, job, seconds=0):
+        """The end of a resize job, given as a reply or an event showed it: as its last event shows
+        it. No event is taken away; the guest may print meanwhile."""
+        end = time.monotonic() + hang_limit(seconds)
+        seen = 0
+        while job["state"] == "running":
+            for event in self.qmp.events[seen:]:
+                data = event["data"]
+                if event["event"] == "__org.ebb_RESIZE" and \
+                        (data["device"], data["id"]) == (job["device"], job["id"]):
+                    job = data
+            seen = len(self.qmp.events)
+            if job["state"] == "running":
+                self.pump(0)
+                self.qmp.hear(min(0.2, end - time.monotonic()))
+                assert time.monotonic() < end, \
+                    f"{job['device']} is still at it: {self.job(job['device'])} {self.tail()}"
+        return job
 
-        def ended():
-            self.pump(0)
-            job = self.job(device)
-            return job if job["state"] != "running" else None
-        try:
-            return wait_until(ended, seconds, f"resize to {size >> 20} MiB")
-        except AssertionError as e:
-            raise AssertionError(f"{e}: {self.job(device)} {self.tail()}") from e
+    def resize_wait(self, size, seconds=0, device="mem0", **arguments):
+        """Runs a resize job to its end; the job."""
+        return self.job_wait(self.resize(size, device, **arguments), seconds)
 
     # -- the host, asked from outside
     def memfd(self, name):
