@@ -12,7 +12,8 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, read, test  # pylint: disable=wrong-import-position
 from terminal import Peer, Terminal  # pylint: disable=wrong-import-position
-from vm import EBB, SLOW, Qmp, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
+from vm import (EBB, Qmp, Vm, ebb,  # pylint: disable=wrong-import-position
+                guest, hang_limit, wait_until)
 
 
 def console(*arguments, params="", where="unix"):
@@ -136,7 +137,7 @@ def a_pseudo_terminal():
         process = subprocess.Popen([EBB, "console", vm.qmp_path], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE)
         process.stdin.write(b"q")
-        output, _ = process.communicate(timeout=60 * SLOW)
+        output, _ = process.communicate(timeout=hang_limit())
         assert process.returncode == 0 and b"got 61\r\n" in output and b"PASS" in output, output
         assert vm.wait() == 0
 
@@ -189,7 +190,7 @@ def piped_input_and_output():
     with console() as vm:
         # Every byte is the guest's; output goes on when the input has ended.
         process = attached(vm)
-        output, errors = process.communicate(b"\x01d\x03q", timeout=60 * SLOW)
+        output, errors = process.communicate(b"\x01d\x03q", timeout=hang_limit())
         assert process.returncode == 0 and not errors, (process.returncode, errors)
         assert output.startswith(b"ready\r\ngot 01\r\ngot 64\r\ngot 03\r\nPASS "), output
         assert vm.wait() == 0
@@ -202,12 +203,12 @@ def a_client_that_is_ended():
             process = attached(vm)
             assert process.stdout.read(7) == b"ready\r\n"  # before it is as good as not there
             process.send_signal(number)
-            output, errors = process.communicate(timeout=20 * SLOW)
+            output, errors = process.communicate(timeout=hang_limit())
             assert process.returncode == 128 + number and not errors, (process.returncode, errors)
             wait_until(lambda: not info(vm)["attached"], 10, "the client to be gone")
         with open("/dev/full", "wb") as full:
             process = attached(vm, stdout=full)
-            _, errors = process.communicate(timeout=20 * SLOW)
+            _, errors = process.communicate(timeout=hang_limit())
             assert process.returncode == 1 and errors.count(b"\n") == 1, errors
         assert vm.qmp.command("query-status")["status"] == "running"
 
@@ -218,7 +219,7 @@ def input_ends_before_the_output():
         process = attached(vm, stdin=subprocess.DEVNULL)
         process.stdout.read(len(b"ready\r\n"))
         vm.qmp.command("system_powerdown")
-        output, _ = process.communicate(timeout=20 * SLOW)
+        output, _ = process.communicate(timeout=hang_limit())
         assert process.returncode == 0 and output == b"power button\r\n", output
         assert vm.wait() == 0
 

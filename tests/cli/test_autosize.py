@@ -67,18 +67,19 @@ def working_set_asks_the_agent():
     with Asker() as vm:
         fails(1, "working-set", vm.qmp_path, words=["nobody in the guest can tell"])
         connected(vm)
+        start = time.time()
         shown = succeeds("working-set", vm.qmp_path)
-        assert re.fullmatch(r"working set \(mglru, \d s ago\): <1 s 12 KiB, <60 s 1 MiB, older 3 MiB\n",
+        assert re.fullmatch(r"working set \(mglru, \d+ s ago\): <1 s 12 KiB, <60 s 1 MiB, older 3 MiB\n",
                             shown), shown
         (out,) = json.loads(succeeds("working-set", vm.qmp_path, "--json", "--node=0"))
         assert out["bins"][1] == {"idle-ms": 60000, "anon": MiB, "file": 0}, out
-        assert abs(out["seconds"] - time.time()) < 10, out
+        assert int(start) <= out["seconds"] <= time.time(), out
         event = vm.qmp.event("__org.ebb_WORKING_SET")["data"]
         assert event["source"] == "mglru" and len(event["bins"]) == 3, event
         fails(35, "working-set", vm.qmp_path, "--node=8", words=["--node"])
         # From outside: in words of its own, and not in place of the guest's.
         shown = succeeds("working-set", vm.qmp_path, "--host=1")
-        assert re.fullmatch(r"working set \(host, \d s ago\): <100 ms [\d.]+ [KM]iB, (<1 s [\d.]+ [KM]iB,"
+        assert re.fullmatch(r"working set \(host, \d+ s ago\): <100 ms [\d.]+ [KM]iB, (<1 s [\d.]+ [KM]iB,"
                             r" )?older [\d.]+ ([KM]iB|B)\n", shown), shown
         assert len(vm.qmp.command("__org.ebb_query-working-set")) == 2
         assert "(mglru, " in succeeds("working-set", vm.qmp_path)
@@ -167,12 +168,12 @@ def stat_watches_a_guest_that_asks():
 
 @test
 def who_falls_silent_is_told_of_once():
+    start = time.monotonic()
     with Asker("mode=silent interrupts=1") as vm:
         vm.expect(r"^is silent\r\n")
-        start = time.monotonic()
         event = vm.qmp.event("__org.ebb_AGENT")["data"]
         assert event["state"] == "connected", event
-        event = vm.qmp.event("__org.ebb_AGENT", 50)["data"]
+        event = vm.qmp.event("__org.ebb_AGENT")["data"]
         assert event == {"state": "silent"}, event
         # 30 s and three intervals of 2 s.
         assert time.monotonic() - start > 35, time.monotonic() - start

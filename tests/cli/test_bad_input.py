@@ -12,7 +12,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, skip, test  # pylint: disable=wrong-import-position
-from vm import EBB, MiB, Vm, ebb, guest, scratch, wait_until  # pylint: disable=wrong-import-position
+from vm import (EBB, MiB, Vm, ebb, guest,  # pylint: disable=wrong-import-position
+                hang_limit, scratch, wait_until)
 
 HELLO = guest("hello")
 NOBODY = 65534
@@ -38,7 +39,7 @@ def refused(arguments, *words, prefix=(), folder=None, **options):
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             **{"env": {**os.environ, "EBB_RUN_DIR": place}, **options})
         try:
-            output, errors = process.communicate(timeout=30)
+            output, errors = process.communicate(timeout=hang_limit())
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -427,7 +428,7 @@ def no_permission_for_dev_kvm():
         done = subprocess.run([program, "run", "--qmp", f"{folder}/q", "-k", kernel], check=False,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, user=NOBODY, group=NOBODY, extra_groups=[],
-                              cwd=folder, timeout=30)
+                              cwd=folder, timeout=hang_limit())
         assert done.returncode == 35, done
         assert done.stderr.count(b"\n") == 1 and b"/dev/kvm: no permission" in done.stderr, done
         assert b"group" in done.stderr, done

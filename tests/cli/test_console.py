@@ -11,7 +11,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import EBB, KiB, Qmp, Vm, guest, idles, wait_until  # pylint: disable=wrong-import-position
+from vm import (EBB, KiB, Qmp, Vm, guest,  # pylint: disable=wrong-import-position
+                hang_limit, idles, wait_until)
 
 LINE = rb"flood (\d{8}) 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJK\r\n"
 LINE_BYTES = 64
@@ -80,7 +81,7 @@ def output_to_a_file_is_whole():
     with tempfile.NamedTemporaryFile() as file:
         with console("flood=16K", stdout=file) as vm:
             vm.send("q")
-            assert vm.wait(60) == 0
+            assert vm.wait() == 0
         with open(file.name, "rb") as f:
             data = f.read()
         check_flood(data, 16 * KiB)
@@ -105,10 +106,11 @@ def slow_reader(reader, vm):
     idles(vm)
     assert vm.qmp.command("query-status")["status"] == "running"
     data = b""
-    end = time.monotonic() + 60
-    reader.settimeout(1)
-    while not data.endswith(b"ready\r\n") and time.monotonic() < end:
-        data += reader.recv(4096)
+    reader.settimeout(hang_limit())
+    while not data.endswith(b"ready\r\n"):
+        more = reader.recv(4096)
+        assert more, f"the end after {data[-100:]!r}"
+        data += more
     check_flood(data, FLOOD)
 
 
@@ -157,7 +159,7 @@ def a_reader_who_never_reads_does_not_keep_the_vm_from_ending():
         wait_until(lambda: vm.qmp.command("__org.ebb_stat")["exits"] > 12 * KiB, 60,
                    "the guest to fill the pipe")
         vm.qmp.command("quit")
-        assert vm.wait(20) == 0
+        assert vm.wait() == 0
         os.close(reader)
 
 
@@ -206,7 +208,7 @@ def closed_standard_files_are_not_replaced_by_ours():
                     assert target == "/dev/null", (redirection, fd, target)
                 qmp.command("quit")
                 qmp.close()
-                assert process.wait(20) == 0, redirection
+                assert process.wait(hang_limit()) == 0, redirection
             finally:
                 process.kill()
                 process.wait()
@@ -238,7 +240,7 @@ def a_background_job_does_not_stop_at_its_terminal():
             time.sleep(0.5)
             with open(f"/proc/{pid}/stat", encoding="ascii") as f:
                 state = f.read().rsplit(")", 1)[1].split()[0]
-            assert state in "RS", state
+            assert state not in "TtZX", state
             os.kill(pid, 9)
         finally:
             leader.kill()

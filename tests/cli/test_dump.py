@@ -16,7 +16,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
 from terminal import Terminal  # pylint: disable=wrong-import-position
-from vm import EBB, SLOW, ebb, wait_until  # pylint: disable=wrong-import-position
+from vm import EBB, ebb, hang_limit, wait_until  # pylint: disable=wrong-import-position
 
 PARTS = 4
 GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""},
@@ -100,7 +100,7 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        self.thread.join(30 * SLOW)
+        self.thread.join(hang_limit())
         assert not self.thread.is_alive(), "the client never hung up"
         for fd in self.fds.values():
             os.close(fd)
@@ -208,7 +208,7 @@ def ctrl_c_removes_the_file():
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         wait_until(lambda: server.part == 2, 20, "half of the dump")
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20 * SLOW)
+        output, errors = process.communicate(timeout=hang_limit())
         assert process.returncode == 130 and not output and b"stays paused" in errors, errors
         assert not os.path.exists(server.file)
 

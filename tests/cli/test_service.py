@@ -13,8 +13,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, skip, test  # pylint: disable=wrong-import-position
-from vm import (EBB, ROOT, SLOW, MiB, Qmp, Vm, ebb,  # pylint: disable=wrong-import-position
-                guest, scratch, wait_until)
+from vm import (EBB, ROOT, MiB, Qmp, Vm, ebb,  # pylint: disable=wrong-import-position
+                guest, hang_limit, scratch, wait_until)
 
 NOBODY = 65534
 CONSOLE = ("-k", guest("console"), "-m", "64M")
@@ -86,7 +86,7 @@ def a_listening_socket_is_served_before_the_vm_exists():
             qmp = Qmp(path)  # waits in the backlog for the VM to start
             assert qmp.command("query-status")["status"] == "running"
             qmp.command("quit")
-            assert process.wait(30 * SLOW) == 0
+            assert process.wait(hang_limit()) == 0
             assert os.path.exists(path)  # whoever made it removes it
 
 
@@ -96,10 +96,10 @@ def a_connected_socket_is_the_one_session():
     with ours, theirs, Run("--qmp", f"fd:{theirs.fileno()}", *CONSOLE,
                            pass_fds=[theirs.fileno()]) as process:
         theirs.close()
-        ours.settimeout(30 * SLOW)
+        ours.settimeout(hang_limit())
         assert ours.recv(4096).startswith(b'{"QMP"')
         ours.sendall(b'{"execute":"qmp_capabilities"}{"execute":"quit"}')
-        assert process.wait(30 * SLOW) == 0
+        assert process.wait(hang_limit()) == 0
 
 
 @test
@@ -149,7 +149,7 @@ def a_user_without_rights_runs_a_guarded_vm_on_devices_handed_over():
             with open(f"/proc/{process.pid}/status", encoding="ascii") as f:
                 assert re.search(rf"^Uid:\t{NOBODY}\t", f.read(), re.MULTILINE)
             qmp.command("quit")
-            assert process.wait(30 * SLOW) == 0
+            assert process.wait(hang_limit()) == 0
 
 
 def listen_fds(names, fds, *arguments, wrong_pid=0):
@@ -172,7 +172,7 @@ def sockets_and_devices_by_the_protocol_of_systemd():
                         flags = int(re.search(r"flags:\t(\d+)", f.read()).group(1), 8)
                     assert flags & os.O_CLOEXEC
                     qmp.command("quit")
-                    assert process.wait(30 * SLOW) == 0
+                    assert process.wait(hang_limit()) == 0
 
 
 @test
@@ -186,7 +186,7 @@ def systemds_own_activator():
             qmp = connected(path)
             assert qmp.command("query-status")["status"] == "running"
             qmp.command("quit")
-            assert process.wait(30 * SLOW) == 0
+            assert process.wait(hang_limit()) == 0
 
 
 @test
@@ -194,9 +194,9 @@ def descriptors_for_another_process_are_left_alone():
     with scratch() as folder, listener(f"{folder}/q") as sock:
         with listen_fds("", [sock.fileno()], "-k", guest("hello"), "-m", "64M", "--debug-exit",
                         "--qmp", f"{folder}/own", wrong_pid=1) as process:
-            assert process.wait(30 * SLOW) == 0
+            assert process.wait(hang_limit()) == 0
         with listen_fds("a:b", [sock.fileno()] * 2, *CONSOLE) as process:
-            _, errors = process.communicate(timeout=30 * SLOW)
+            _, errors = process.communicate(timeout=hang_limit())
             assert process.returncode == 35 and b"second control socket" in errors, errors
 
 
@@ -208,7 +208,7 @@ class Manager:
     def __init__(self, name):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(name.replace("@", "\0", 1) if name.startswith("@") else name)
-        self.socket.settimeout(30 * SLOW)
+        self.socket.settimeout(hang_limit())
         self.env = {"NOTIFY_SOCKET": name}
 
     def __enter__(self):
@@ -271,7 +271,7 @@ def the_watchdog_hears_from_the_loop_until_it_stands_still():
                 while True:  # what was under way
                     manager.socket.recv(4096)
             vm.signal(signal.SIGCONT)
-            manager.socket.settimeout(30 * SLOW)
+            manager.socket.settimeout(hang_limit())
             manager.until("WATCHDOG=1")
         env["WATCHDOG_PID"] = "1"
         with Vm(*CONSOLE, env=env) as vm:
@@ -393,7 +393,7 @@ def the_example_of_the_readme_works():
             f.write("import json" + program)
         done = subprocess.run(
             [sys.executable, f"{folder}/example.py", guest("regrow")], check=False, cwd=folder,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60 * SLOW,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=hang_limit(),
             env={**os.environ, "PATH": f"{os.path.dirname(EBB)}:{os.environ['PATH']}"})
     assert done.returncode == 0, done.stdout.decode()
     assert done.stdout.decode().endswith("mem0 has 128 MiB\nebb ended with 0\n"), done.stdout

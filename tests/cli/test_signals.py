@@ -72,7 +72,7 @@ def a_signal_while_it_starts_is_not_lost():
             # Before ebb is ready for signals the default ends it, without a trace.
             if vm.process.poll() is None:
                 try:
-                    vm.expect_error("power button", 2)
+                    vm.expect_error("power button")
                     vm.signal(signal.SIGTERM)
                 except AssertionError:
                     pass

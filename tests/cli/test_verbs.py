@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs that talk to a running VM, as a user types them."""
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import EBB, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
+from vm import (EBB, MiB, Vm, ebb, guest,  # pylint: disable=wrong-import-position
+                hang_limit, wait_until)
 
 # Those with a VM, and all.
 VM_VERBS = ("stat", "resize", "balloon", "reclaim", "autosize", "working-set", "guard", "pause",
@@ -163,6 +165,7 @@ def guard_and_stat_show_what_the_guest_did_to_memory_it_gave_back():
 @test
 def violation_is_chosen_at_run_time():
     with poke() as vm:
+        before = vm.resident()
         fails(35, "guard", vm.qmp_path, "--violation", "forgive", words=["contain, pause, kill"])
         assert "violation=pause" in succeeds("guard", vm.qmp_path, "--violation", "pause")
         vm.send("w")
@@ -172,7 +175,8 @@ def violation_is_chosen_at_run_time():
         succeeds("resume", vm.qmp_path)
         vm.expect("^wrote, 1\r\n")
         succeeds("guard", vm.qmp_path, "--violation", "kill")
-        time.sleep(0.2)  # until what it wrote is gone, another write is no violation
+        # Until what it wrote is gone, another write is no violation.
+        wait_until(lambda: vm.resident() == before, 0, "the end of the chunk")
         vm.send("w")
         assert vm.wait() == 37, vm.tail()
         assert b"--violation=kill" in vm.errors, vm.errors
@@ -213,7 +217,7 @@ def list_shows_the_living_and_removes_what_the_dead_have_left():
         fails(35, "stat", "dead", env=env, words=["dead"])
         assert succeeds("stat", "live", env=env).startswith("live: running")
         assert ebb("stop", "--force", "live", env=env).returncode == 0
-        assert running[0].wait(20) == 0
+        assert running[0].wait(hang_limit()) == 0
         assert succeeds("list", env=env) == ""
     finally:
         for process in running:
@@ -303,9 +307,15 @@ def resize_to_what_can_not_be():
 def resize_that_ends_short_says_why_and_exits_with_1():
     with regrow(params="hold=64M") as vm:
         vm.expect("^size 0\r\n")
-        succeeds("resize", vm.qmp_path, "192M", "--wait")
-        done = ebb("resize", vm.qmp_path, "64M", "--wait", "--timeout", 2.5 * SLOW)
-        assert done.returncode == 1, done
+        # How far a guest gets in that time is up to the machine: a slow one has more.
+        for seconds in (2.5, 25, 250):
+            succeeds("resize", vm.qmp_path, "192M", "--wait")
+            done = ebb("resize", vm.qmp_path, "64M", "--wait", "--timeout", seconds,
+                       seconds=2 * seconds)
+            assert done.returncode == 1 and b": short: " in done.stdout, done
+            if b"short: the guest stopped after 64 MiB" in done.stdout:
+                break
+            print(f"# {seconds} s: {done.stdout}", flush=True)
         assert re.fullmatch(rb"elastic memory 64 MiB, target 0 B: short: the guest stopped after 64 MiB, "
                             rb"64 MiB short: .*\n", done.stdout), done
 
@@ -330,7 +340,7 @@ def ctrl_c_cancels_the_resize_that_is_waited_for():
         try:
             vm.expect(rf"^hold {64 * MiB}\r\n")
             process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=20 * SLOW)
+            output, errors = process.communicate(timeout=hang_limit())
         finally:
             process.kill()
         assert process.returncode == 130, (process.returncode, output, errors)
@@ -349,7 +359,7 @@ def resize_cancel():
                                    stdout=subprocess.PIPE)
         wait_until(lambda: vm.job()["id"] == 3, 20, "the third job")
         succeeds("resize", vm.qmp_path, "--cancel")
-        output, _ = waiting.communicate(timeout=20 * SLOW)
+        output, _ = waiting.communicate(timeout=hang_limit())
         assert waiting.returncode == 1 and b"cancelled" in output, (waiting.returncode, output)
 
 
@@ -358,22 +368,26 @@ def progress_is_shown_on_a_terminal():
     import pty
     with regrow(params="hold=64M") as vm:
         vm.expect("^size 0\r\n")
-        succeeds("resize", vm.qmp_path, "192M", "--wait")
-        master, slave = pty.openpty()
-        process = subprocess.Popen([EBB, "resize", vm.qmp_path, "64M", "-w", "-t", "1.5"],
-                                   stdout=slave, stderr=slave)
-        os.close(slave)
-        text = b""
-        while True:
-            try:
-                text += os.read(master, 4096)
-            except OSError:
-                break
-        os.close(master)
-        assert process.wait(20) == 1
-        shown = [line for line in text.split(b"\r") if line.strip()]
-        assert len(shown) > 5 and b"running" in shown[0] and b"short" in shown[-1], shown
-        assert text.count(b"\n") == 1, text
+        # Drawn several times a second, until its time is over; and so often, until it is cancelled.
+        for more, draws, end in (("-t1.5",), 1, b"short"), ((), 6, b"cancelled"):
+            succeeds("resize", vm.qmp_path, "192M", "--wait")
+            master, slave = pty.openpty()
+            process = subprocess.Popen([EBB, "resize", vm.qmp_path, "64M", "-w", *more],
+                                       stdout=slave, stderr=slave)
+            os.close(slave)
+            text = b""
+            with contextlib.suppress(OSError):  # how a pseudo terminal says that it ends
+                while text.count(b"running") < draws:
+                    text += os.read(master, 4096)
+                if not more:
+                    succeeds("resize", vm.qmp_path, "--cancel")
+                while True:
+                    text += os.read(master, 4096)
+            os.close(master)
+            assert process.wait(hang_limit()) == 1
+            shown = [line for line in text.split(b"\r") if line.strip()]
+            assert len(shown) > draws and b"running" in shown[0] and end in shown[-1], shown
+            assert text.count(b"\n") == 1, text
 
 
 # --- pause, resume, reset, powerdown, stop
@@ -418,7 +432,7 @@ def stop_waits_for_a_guest_that_listens():
         vm.expect("^ready\r\n")
         succeeds("stop", vm.qmp_path)
         vm.expect("^power button\r\n")
-        assert vm.wait(5) == 0
+        assert vm.wait() == 0
 
 
 @test
@@ -429,7 +443,7 @@ def stop_is_hard_on_one_that_does_not():
         done = ebb("stop", vm.qmp_path, "--timeout", "0.5")
         assert done.returncode == 0 and b"did not power off in time" in done.stderr, done
         assert time.monotonic() - start >= 0.5
-        assert vm.wait(5) == 0
+        assert vm.wait() == 0
 
 
 @test
@@ -440,7 +454,7 @@ def stop_by_force_asks_nobody():
                 vm.expect("^ready\r\n")
             wait_until(lambda path=vm.qmp_path: os.path.exists(path), 20, "control socket")
             succeeds("stop", "--force", vm.qmp_path)
-            assert vm.wait(5) == 0
+            assert vm.wait() == 0
             assert b"power button" not in vm.output
 
 

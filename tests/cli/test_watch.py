@@ -11,7 +11,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from screen import Screen  # pylint: disable=wrong-import-position
 from tap import main, test  # pylint: disable=wrong-import-position
 from terminal import Terminal  # pylint: disable=wrong-import-position
-from vm import EBB, ROOT, SLOW, MiB, Vm, ebb, guest, wait_until  # pylint: disable=wrong-import-position
+from vm import (EBB, ROOT, MiB, Vm, ebb,  # pylint: disable=wrong-import-position
+                guest, hang_limit, wait_until)
 
 DRAWN = b"\x1b[J"  # ends each drawing
 
@@ -113,7 +114,7 @@ def lines_of(vm, *arguments, number=signal.SIGTERM):
         assert data, head
         head += data
     process.send_signal(number)
-    rest, _ = process.communicate(timeout=20 * SLOW)
+    rest, _ = process.communicate(timeout=hang_limit())
     assert process.returncode == 128 + number, process.returncode
     return (head + rest).decode()
 
@@ -132,7 +133,7 @@ def elsewhere_it_is_plain_text_or_json():
         process = subprocess.Popen([EBB, "stat", vm.qmp_path, "-w0.1"], stdout=subprocess.PIPE)
         process.stdout.readline()
         vm.qmp.command("quit")
-        process.communicate(timeout=20 * SLOW)
+        process.communicate(timeout=hang_limit())
         assert process.returncode == 0, process.returncode
 
 

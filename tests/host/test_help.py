@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, skip, test  # pylint: disable=wrong-import-position
-from vm import EBB, SLOW, ebb  # pylint: disable=wrong-import-position
+from vm import EBB, ebb, hang_limit  # pylint: disable=wrong-import-position
 
 BASH = "bash --norc --noprofile -i"
 ZSH = "zsh -f -i"
@@ -92,7 +92,7 @@ class Shell:
         os.write(self.master, text.encode())
 
     def expect(self, pattern):
-        end = time.monotonic() + 20 * SLOW
+        end = time.monotonic() + hang_limit()
         while not re.search(pattern, self.text, re.MULTILINE):
             assert time.monotonic() < end, (pattern, self.text)
             if select.select([self.master], [], [], 0.2)[0]:

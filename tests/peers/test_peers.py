@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, skip, test  # pylint: disable=wrong-import-position
-from vm import SLOW, MiB, Qmp, Vm, guest  # pylint: disable=wrong-import-position
+from vm import MiB, Qmp, Vm, guest, hang_limit  # pylint: disable=wrong-import-position
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -26,7 +26,7 @@ def drive(command, steps, check=lambda vm: None, env=None):
         watcher = Qmp(vm.qmp_path)
         done = subprocess.run([*command, vm.qmp_path, os.path.join(vm.folder, "core")],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=250 * SLOW, check=False, env={**os.environ, **(env or {})})
+                              timeout=hang_limit(250), check=False, env={**os.environ, **(env or {})})
         assert done.returncode == 0, done.stdout
         assert done.stdout.splitlines() == [f"ok {step}" for step in steps], done.stdout
         # The guest says so itself, in this order.
