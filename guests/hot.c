@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hot.c - a known working set. Plugs what is requested and writes all of it and of its spare boot
- * memory ("step full BYTES"); then, again and again, writes the first hot=N bytes of both. A byte on
- * the console has it read the next warm=N bytes of both once ("warm N": how often so far), and at
- * last, when it is q, end.
+ * memory ("step full BYTES"); then, again and again, writes the first hot=N bytes of both. h on the
+ * console has it print "hot N", how often so far; any other byte has it read the next warm=N bytes of
+ * both once ("warm N": how often so far), and at last, when it is q, end.
  */
 #include "guests/spare.h"
 #include "guests/vmem.h"
@@ -27,7 +27,8 @@ static void read_at(uint64_t from, uint64_t bytes)
 
 int guest_main(void)
 {
-	uint64_t hot = cmdline_u64("hot", 8 * MiB), warm = cmdline_u64("warm", 4 * MiB), nr = 0;
+	uint64_t hot = cmdline_u64("hot", 8 * MiB), warm = cmdline_u64("warm", 4 * MiB);
+	uint64_t nr_hot = 0, nr_warm = 0;
 	int byte = 0;
 
 	CHECK(vmem_open(&vmem, 0));
@@ -43,11 +44,16 @@ int guest_main(void)
 	step("full %lu", places[0].bytes + places[1].bytes);
 	while (byte != 'q') {
 		write_at(0, hot);
+		nr_hot++;
 		byte = serial_poll();
 		if (byte < 0)
 			continue;
+		if (byte == 'h') {
+			print("hot %lu\n", nr_hot);
+			continue;
+		}
 		read_at(hot, warm);
-		print("warm %lu\n", ++nr);
+		print("warm %lu\n", ++nr_warm);
 	}
 	read_at(0, hot);
 	PASS();

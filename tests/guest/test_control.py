@@ -105,29 +105,29 @@ def a_vm_started_paused_runs_nothing_until_it_is_told():
 
 @test
 def a_reset_takes_all_elastic_memory_at_once_and_the_guest_regrows():
-    with reboot("-e", "512M,requested=128M") as vm:
-        vm.expect(rf"^boot {128 * MiB}\r\n")
-        assert abs(vm.resident() - 128 * MiB) <= 2 * MiB
+    with reboot("-e", "512M,requested=32M") as vm:
+        vm.expect(rf"^boot {32 * MiB}\r\n")
+        assert abs(vm.resident() - 32 * MiB) <= 2 * MiB
         vm.qmp.command("stop")
         vm.qmp.command("system_reset")
         event = vm.qmp.event("RESET")
         assert event["data"] == {"guest": False, "reason": "host-qmp-system-reset"}, event
         assert vm.resident() <= 2 * MiB
         device = vm.qmp.command("query-memory-devices")[0]["data"]
-        assert (device["size"], device["requested-size"]) == (0, 128 * MiB), device
+        assert (device["size"], device["requested-size"]) == (0, 32 * MiB), device
         # Boot memory is new too: all there is is the kernel and what goes with it.
         assert vm.resident("ebb-boot") < 8 * MiB, vm.resident("ebb-boot")
         assert status(vm) == "paused" and stat(vm)["boots"] == 2
         vm.qmp.command("cont")
-        vm.expect(rf"^boot {128 * MiB}\r\n")
-        assert abs(vm.resident() - 128 * MiB) <= 2 * MiB
+        vm.expect(rf"^boot {32 * MiB}\r\n")
+        assert abs(vm.resident() - 32 * MiB) <= 2 * MiB
 
 
 @test
 def a_guest_that_resets_itself_boots_again_in_the_same_process():
-    with reboot("-e", "512M,requested=64M", "-c", 2) as vm:
+    with reboot("-e", "512M,requested=16M", "-c", 2) as vm:
         for boots in (1, 2, 3):
-            vm.expect(rf"^boot {64 * MiB}\r")
+            vm.expect(rf"^boot {16 * MiB}\r")
             assert stat(vm)["boots"] == boots and status(vm) == "running"
             if boots == 3:
                 break
@@ -148,7 +148,7 @@ def a_guest_that_resets_itself_boots_again_in_the_same_process():
 def a_reset_in_the_middle_of_a_resize_does_not_end_the_job():
     with Vm("-k", guest("regrow"), "-m", "64M", "-e", "1G", "-p", "hold=64M") as vm:
         vm.expect("^size 0")
-        assert vm.resize_wait(256 * MiB)["state"] == "done"
+        assert vm.resize_wait(96 * MiB)["state"] == "done"
         number = vm.resize(32 * MiB)["id"]
         vm.expect(rf"^hold {64 * MiB}\r")
         vm.qmp.command("system_reset")
@@ -164,11 +164,11 @@ def twenty_resets_while_memory_is_plugged():
     with Vm("-k", guest("regrow"), "-m", "64M", "-e", "512M", "-c", 2) as vm:
         vm.expect("^size 0")
         for number in range(20):
-            vm.resize((64 + 2 * number) * MiB)
+            vm.resize((16 + 2 * number) * MiB)
             time.sleep(0.01 * (number % 4))
             vm.qmp.command("system_reset")
         assert stat(vm)["boots"] == 21
-        last = (64 + 2 * 19) * MiB
+        last = (16 + 2 * 19) * MiB
         # Where a reset cuts a line, no new one begins.
         vm.expect(rf"size {last}\r")
         assert vm.job()["state"] == "done" and abs(vm.resident() - last) <= 2 * MiB
@@ -259,19 +259,20 @@ def the_size_is_told_at_most_once_a_second_and_the_last_word_is_right():
     with Vm("-k", guest("regrow"), "-m", "64M", "-e", "512M", "-p", "touch=0") as vm:
         vm.expect("^size 0")
         vm.qmp.command("query-status")
-        end = time.monotonic() + 2.5
-        changes = 0
-        while time.monotonic() < end:
+        start, changes, events = time.monotonic(), 0, []
+        # To the third event, and to a change after it, of which nothing has been told.
+        while len(events) < 3:
             assert vm.resize_wait((2 + changes % 2) * 64 * MiB)["state"] == "done"
             changes += 1
-        last = vm.job()["size"]
-        events = []
+            events = [e for e in vm.qmp.events if e["event"] == "MEMORY_DEVICE_SIZE_CHANGE"]
+        assert vm.resize_wait(32 * MiB)["state"] == "done"
+        last, events = vm.job()["size"], []
         while not events or events[-1]["data"]["size"] != last:
             events.append(vm.qmp.event("MEMORY_DEVICE_SIZE_CHANGE"))
-        assert changes > 4 and len(events) >= 2, (changes, len(events))
-        seen = [e["timestamp"]["seconds"] + e["timestamp"]["microseconds"] / 1e6 for e in events]
-        # Those held back carry the time at which they happened: the count is what is bounded.
-        assert len(events) <= seen[-1] - seen[0] + 3, seen
+        took = time.monotonic() - start
+        # One at once and one for each second that has passed, whatever the time that they carry.
+        assert 3 <= len(events) <= took + 1, (len(events), took)
+        print(f"# {changes + 1} changes, {len(events)} events, {took:.1f} s")
         assert events[-1]["data"] == {"id": "mem0", "size": last,
                                       "qom-path": "/machine/peripheral/mem0"}, events[-1]
 
@@ -296,14 +297,14 @@ def ten_thousand_targets_in_a_row():
                 assert ("error" in reply) == (target % (2 * MiB) != 0), (target, reply)
                 refused += "error" in reply
             vm.pump(0)
-        took = time.monotonic() - start
         assert refused >= 100
         # The others are served meanwhile, and the guest is where the last word sends it.
         assert other.command("query-status")["status"] == "running"
         job = vm.resize_wait(128 * MiB)
         assert job["state"] == "done", job
         events = [e for e in vm.qmp.events if e["event"] == "MEMORY_DEVICE_SIZE_CHANGE"]
-        assert len(events) <= took + 30, (len(events), took)
+        took = time.monotonic() - start
+        assert len(events) <= took + 1, (len(events), took)
         other.close()
 
 

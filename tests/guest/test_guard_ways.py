@@ -29,7 +29,7 @@ def in_both_layers(name, *steps, params=""):
                 assert peak.most <= HELD, peak.most
             counts = vm.counts()
             vm.steps("end")
-            wait_until(lambda: vm.resident() == 0, 1, "the last chunk is gone")
+            wait_until(lambda: vm.resident() == 0, 0, "the last chunk is gone")
             vm.passes()
             yield slots, counts
 

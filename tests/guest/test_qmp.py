@@ -114,7 +114,7 @@ def replies_and_events_are_what_the_schema_says():
         assert {row["name"] for row in ask("__org.ebb_help")} == names
         for name in schema.of_kind("command"):
             schema.entries[schema.entries[name]["ret-type"]]  # pylint: disable=W0104
-        ask("__org.ebb_resize", size=64 * MiB, device="mem0", timeout=60)
+        ask("__org.ebb_resize", size=64 * MiB, device="mem0", timeout=3600)
         vm.expect(rf"^size {64 * MiB}\r")
         wait_until(lambda: vm.job()["state"] == "done", 30, "done")
         for name in sorted(n for n in names if n.startswith("query-")):

@@ -6,7 +6,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import MiB, SLOW, Vm, guest, wait_until  # pylint: disable=wrong-import-position
+from vm import MiB, Vm, guest, wait_until  # pylint: disable=wrong-import-position
 
 RUNNING, DONE, SHORT, CANCELLED = "running", "done", "short", "cancelled"
 
@@ -21,12 +21,9 @@ def size_of(vm, name="mem0"):
     return vm.qmp.command("qom-get", path=f"/machine/peripheral/{name}", property="size")
 
 
-def ended(vm, seconds=20, device="mem0"):
-    def job():
-        vm.pump(0)
-        found = vm.job(device)
-        return found if found["state"] != RUNNING else None
-    return wait_until(job, seconds, "end of the job")
+def ended(vm, device="mem0"):
+    """The job that is under way, at its end."""
+    return vm.job_wait(vm.job(device))
 
 
 def near(is_bytes, should_bytes):
@@ -38,7 +35,7 @@ def a_guest_grows_and_shrinks_and_the_host_sees_it():
     with regrow() as vm:
         vm.expect("^size 0")
         number = 0
-        for target in (128, 64, 192, 0, 2):
+        for target in (48, 16, 72, 0, 2):
             job = vm.resize_wait(target * MiB)
             number += 1
             assert (job["state"], job["size"], job["target"], job["id"]) == \
@@ -53,7 +50,7 @@ def a_guest_grows_and_shrinks_and_the_host_sees_it():
 
 @test
 def the_whole_guest_is_divided_over_its_devices_the_first_one_first():
-    with regrow("256M", "256M,block=8M", params="device=0") as vm:
+    with regrow("256M", "256M,block=8M", params="device=0 touch=0") as vm:
         vm.expect("^size 0")
         jobs = vm.qmp.command("__org.ebb_resize", size=(64 + 256 + 64) * MiB)
         assert [(j["device"], j["target"]) for j in jobs] == \
@@ -73,17 +70,23 @@ def a_target_that_is_reached_already_is_done_at_once():
 
 @test
 def a_guest_that_holds_memory_ends_the_job_short_at_its_deadline():
-    with regrow(params="hold=64M") as vm:
+    with regrow(params="hold=32M") as vm:
         vm.expect("^size 0")
-        assert vm.resize_wait(128 * MiB)["state"] == DONE
-        job = vm.resize(0, timeout=3 * SLOW)
-        assert job["state"] == RUNNING and 0 < job["left-ms"] <= 3000 * SLOW, job
-        vm.expect(rf"^hold {64 * MiB}\r")
-        job = ended(vm)
-        assert (job["state"], job["size"], job["reason"]) == (SHORT, 64 * MiB, "stopped"), job
-        assert "64 MiB short" in job["explanation"], job
-        assert 3000 * SLOW <= job["elapsed-ms"] < 15000 * SLOW, job
-        near(vm.resident(), 64 * MiB)
+        assert vm.resize_wait(64 * MiB)["state"] == DONE
+        # How far a guest gets in that time is up to the machine: a slow one has more.
+        for seconds in (3, 30, 300):
+            job = vm.resize(0, timeout=seconds)
+            assert job["state"] == RUNNING and 0 < job["left-ms"] <= 1000 * seconds, job
+            job = vm.job_wait(job, 2 * seconds)
+            assert job["state"] == SHORT and job["elapsed-ms"] >= 1000 * seconds, job
+            if (job["size"], job["reason"]) == (32 * MiB, "stopped"):
+                break
+            print(f"# {seconds} s: {job}", flush=True)
+            assert vm.resize_wait(64 * MiB)["state"] == DONE
+        assert (job["size"], job["reason"]) == (32 * MiB, "stopped"), job
+        assert "32 MiB short" in job["explanation"], job
+        vm.expect(rf"^hold {32 * MiB}\r")
+        near(vm.resident(), 32 * MiB)
         # The target stays asked for; the next job finds the guest willing.
         vm.send("r")
         vm.expect(r"^size 0\r")
@@ -93,27 +96,29 @@ def a_guest_that_holds_memory_ends_the_job_short_at_its_deadline():
 
 @test
 def a_job_that_is_short_raises_its_interrupt_again_and_again_but_ever_slower():
-    with regrow(params="hold=64M") as vm:
+    with regrow(params="hold=32M") as vm:
         vm.expect("^size 0")
-        assert vm.resize_wait(64 * MiB)["state"] == DONE
+        assert vm.resize_wait(32 * MiB)["state"] == DONE
         start = time.monotonic()
         vm.resize(0)
-        vm.expect(rf"^hold {64 * MiB}\r\n")
+        vm.expect(rf"^hold {32 * MiB}\r\n")
         vm.send("i")
         seen = int(vm.expect(r"^interrupts (\d+)\r\n").group(1))
         # 0.25, 0.75 and 1.75 s after the start, beside the one at the start; on a slow machine
         # some of them are over by now.
         want = max(4, vm.job()["interrupts"] + 2)
-        wait_until(lambda: vm.job()["interrupts"] >= want, 20, "interrupts")
-        took = time.monotonic() - start
-        assert took >= 1.7, took
-        assert vm.job()["interrupts"] <= 4 + took / 0.25, (vm.job(), took)
-        job = vm.job()
+        wait_until(lambda: vm.job()["interrupts"] >= want, 0, "interrupts")
+        job, took = vm.job(), time.monotonic() - start
+        assert took >= 1.75, took
+        assert job["interrupts"] <= 1 + took / 0.25, (job, took)
         assert (job["state"], job["reason"]) == (RUNNING, "silent"), job
+
         # What is counted reaches the guest.
-        vm.send("i")
-        seen = int(vm.expect(r"^interrupts (\d+)\r\n").group(1)) - seen
-        assert 2 <= seen <= vm.job()["interrupts"], (seen, vm.job())
+        def more():
+            vm.send("i")
+            return int(vm.expect(r"^interrupts (\d+)\r\n").group(1)) - seen
+        new = wait_until(lambda: (n := more()) >= 2 and n, 0, "interrupts in the guest")
+        assert new <= vm.job()["interrupts"], (new, vm.job())
         vm.send("r")
         assert ended(vm)["state"] == DONE
         # No job, no interrupt.
@@ -124,29 +129,29 @@ def a_job_that_is_short_raises_its_interrupt_again_and_again_but_ever_slower():
 
 @test
 def a_cancelled_job_leaves_the_target_where_the_guest_is():
-    with regrow(params="hold=64M") as vm:
+    with regrow(params="hold=32M") as vm:
         vm.expect("^size 0")
-        assert vm.resize_wait(128 * MiB)["state"] == DONE
+        assert vm.resize_wait(64 * MiB)["state"] == DONE
         vm.resize(0)
-        vm.expect(rf"^hold {64 * MiB}\r")
+        vm.expect(rf"^hold {32 * MiB}\r")
         job = vm.qmp.command("__org.ebb_cancel-resize", device="mem0")[0]
-        assert (job["state"], job["size"]) == (CANCELLED, 64 * MiB), job
-        assert vm.qmp.command("qom-get", path="mem0", property="requested-size") == 64 * MiB
-        vm.expect(rf"^size {64 * MiB}\r")
+        assert (job["state"], job["size"]) == (CANCELLED, 32 * MiB), job
+        assert vm.qmp.command("qom-get", path="mem0", property="requested-size") == 32 * MiB
+        vm.expect(rf"^size {32 * MiB}\r")
         vm.send("r")
         time.sleep(0.3)
-        assert size_of(vm) == 64 * MiB
+        assert size_of(vm) == 32 * MiB
         reply = vm.qmp.raw("__org.ebb_cancel-resize")
         assert "no resize is running" in reply["error"]["desc"], reply
 
 
 @test
 def a_new_job_replaces_the_running_one():
-    with regrow(params="hold=64M") as vm:
+    with regrow(params="hold=32M") as vm:
         vm.expect("^size 0")
-        assert vm.resize_wait(64 * MiB)["state"] == DONE
+        assert vm.resize_wait(32 * MiB)["state"] == DONE
         first = vm.resize(0)
-        job = vm.resize_wait(128 * MiB)
+        job = vm.resize_wait(64 * MiB)
         assert (job["state"], job["id"]) == (DONE, first["id"] + 1), (first, job)
         states = []
         while not states or (states[-1]["id"], states[-1]["state"]) != (job["id"], DONE):
@@ -159,7 +164,7 @@ def a_new_job_replaces_the_running_one():
 def without_a_driver_the_job_says_so_and_ends_short():
     with Vm("-k", guest("console"), "-m", "64M", "-e", "256M") as vm:
         vm.expect("^ready\r\n")
-        job = vm.resize(128 * MiB, timeout=0.5)
+        job = vm.resize(64 * MiB, timeout=0.5)
         assert (job["state"], job["reason"], job["interrupts"]) == (RUNNING, "no-driver", 0), job
         assert "no virtio-mem driver is ready" in job["explanation"], job
         job = ended(vm)
@@ -170,18 +175,18 @@ def without_a_driver_the_job_says_so_and_ends_short():
 @test
 def a_target_set_before_the_driver_is_there_is_met_when_it_comes():
     with regrow(more=["--paused"]) as vm:
-        assert vm.resize(128 * MiB)["reason"] == "no-driver"
+        assert vm.resize(64 * MiB)["reason"] == "no-driver"
         vm.qmp.command("cont")
         assert ended(vm)["state"] == DONE
-        assert size_of(vm) == 128 * MiB
+        assert size_of(vm) == 64 * MiB
 
 
 @test
 def what_was_requested_at_start_is_plugged_without_a_job():
-    with regrow("512M,requested=96M") as vm:
-        vm.expect(rf"^size {96 * MiB}\r")
+    with regrow("512M,requested=48M") as vm:
+        vm.expect(rf"^size {48 * MiB}\r")
         assert vm.job()["state"] == "none"
-        near(vm.resident(), 96 * MiB)
+        near(vm.resident(), 48 * MiB)
 
 
 @test
@@ -189,22 +194,22 @@ def a_paused_guest_makes_no_progress_and_goes_on_later():
     with regrow() as vm:
         vm.expect("^size 0")
         vm.qmp.command("stop")
-        vm.resize(128 * MiB)
+        vm.resize(64 * MiB)
         time.sleep(0.5)
         job = vm.job()
         assert (job["state"], job["size"]) == (RUNNING, 0), job
         assert vm.resident() == 0
         vm.qmp.command("cont")
         assert ended(vm)["state"] == DONE
-        vm.expect(rf"^size {128 * MiB}\r")
-        near(vm.resident(), 128 * MiB)
+        vm.expect(rf"^size {64 * MiB}\r")
+        near(vm.resident(), 64 * MiB)
 
 
 @test
 def impossible_targets_are_refused_and_change_nothing():
     with regrow("512M,block=4M") as vm:
         vm.expect("^size 0")
-        assert vm.resize_wait(64 * MiB)["state"] == DONE
+        assert vm.resize_wait(32 * MiB)["state"] == DONE
         for command, arguments, words in (
                 ("__org.ebb_resize", {"size": 513 * MiB, "device": "mem0"}, "multiple"),
                 ("__org.ebb_resize", {"size": 516 * MiB, "device": "mem0"}, "exceeds"),
@@ -225,8 +230,8 @@ def impossible_targets_are_refused_and_change_nothing():
             reply = vm.qmp.raw(command, **arguments)
             assert "error" in reply and words in reply["error"]["desc"], (command, arguments,
                                                                          reply)
-        assert vm.qmp.command("qom-get", path="mem0", property="requested-size") == 64 * MiB
-        assert size_of(vm) == 64 * MiB and vm.job()["state"] == DONE
+        assert vm.qmp.command("qom-get", path="mem0", property="requested-size") == 32 * MiB
+        assert size_of(vm) == 32 * MiB and vm.job()["state"] == DONE
 
 
 main()

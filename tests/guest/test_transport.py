@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 # pylint: disable=wrong-import-position
 from micro_vm import FAILED, MEMFD, PAGE, PASSED, MicroVm
 from tap import main, skip, test
-from vm import ROOT, SLOW, MiB, Vm, guest
+from vm import ROOT, MiB, Vm, guest, hang_limit
 
 SIZE = 64 * MiB
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
@@ -39,7 +39,7 @@ def on_qemu(name, params=""):
          "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", guest(name),
          "-append", params],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        timeout=60 * SLOW, text=True)
+        timeout=hang_limit(), text=True)
     assert done.returncode == PASSED, f"exit code {done.returncode}: {done.stdout}"
     assert f"PASS guests/{name}.c" in done.stdout, done.stdout
     return done.stdout

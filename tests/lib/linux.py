@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 
-from vm import Vm
+from vm import Vm, wait_until
 
 # tests/linux/prepare puts them there.
 KERNEL = os.environ.get("EBB_KERNEL", "")
@@ -68,12 +68,8 @@ class LinuxVm(Vm):
     def ports(self, wanted):
         """Links in /dev/virtio-ports, as udev makes them on a whole system, of ports with these
         names; one has its name a moment after its driver."""
-        for _ in range(50):
-            found = self.sh(LINK_PORTS, check=False).split()
-            if set(found) == wanted:
-                return
-            self.sh("sleep 0.1")
-        raise AssertionError(f"ports {found}")
+        wait_until(lambda: set(self.sh(LINK_PORTS, check=False).split()) == wanted, 0,
+                   f"ports {wanted}")
 
     def meminfo(self, key):
         """A line of the guest's /proc/meminfo in bytes."""
