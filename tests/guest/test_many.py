@@ -9,7 +9,8 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from tap import main, test  # pylint: disable=wrong-import-position
-from vm import ebb, guest, MiB, Qmp, scratch, Vm, wait_until  # pylint: disable=wrong-import-position
+from vm import (ebb, guest, MiB, open_files, Qmp, scratch, Vm,
+                wait_until)  # pylint: disable=wrong-import-position
 
 # What of a sanitizer's own, or of the C library's, comes with the first few.
 WARM_UP = 10
@@ -19,9 +20,8 @@ ROUNDS = 100
 def taken(vm):
     """What the process holds: descriptors by what they are, threads, mappings but for the heap."""
     folder = f"/proc/{vm.pid}"
-    names = [os.readlink(f"{folder}/fd/{fd}") for fd in os.listdir(f"{folder}/fd")]
     # A socket's number is another one each time.
-    fds = sorted(re.sub(r"\[\d+\]", "", name) for name in names)
+    fds = sorted(re.sub(r"\[\d+\]", "", target) for _, target in open_files(vm.pid))
     with open(f"{folder}/maps", encoding="ascii") as f:
         maps = sorted(" ".join(line.split()[5:]) for line in f if len(line.split()) > 5)
     return {"fds": fds, "threads": len(os.listdir(f"{folder}/task")), "maps": maps}

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 
-from vm import KiB, MiB, Vm, guest
+from vm import KiB, MiB, Vm, guest, open_files
 
 MACHINE = "acpi=off,pit=off,pic=off,rtc=off,isa-serial=on,x-option-roms=off,memory-backend=m"
 MEMFD, ANONYMOUS = "memory-backend-memfd,share=on", "memory-backend-ram"
@@ -42,9 +42,8 @@ class MicroVm(Vm):
     def held(self):
         """Bytes of host memory behind the guest's, as the host counts them: blocks of a memfd, or
         the pages of the mapping of that size."""
-        for fd in os.listdir(f"/proc/{self.pid}/fd"):
-            path = f"/proc/{self.pid}/fd/{fd}"
-            if os.readlink(path).startswith("/memfd:memory-backend-memfd "):
+        for path, target in open_files(self.pid):
+            if target.startswith("/memfd:memory-backend-memfd "):
                 return os.stat(path).st_blocks * 512
         with open(f"/proc/{self.pid}/smaps", encoding="ascii") as f:
             for mapping in re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", f.read()):

@@ -21,7 +21,7 @@ KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 SLOW = float(os.environ.get("EBB_TEST_SLOW", "1"))
 # What lasts longer hangs. No wait has a shorter limit: how soon a thing comes is nothing that a test
 # finds out.
-HANG_S = 60
+HANG_S = 150
 MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .*?(/memfd:(\S+) .*)?$")
 # A variant that finds faults in Ebb's code; what a host loses is measured with the plain one.
 SANITIZED = os.path.dirname(EBB).endswith(("-address-undefined", "-thread"))
@@ -31,6 +31,16 @@ SANITIZER = re.compile(rb"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitize
 def guest(name):
     """Path of a bare-metal guest."""
     return os.path.join(GUESTS, name + ".elf")
+
+
+def open_files(pid):
+    """Path in /proc and target of each descriptor of a process, but of those closed meanwhile."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{fd}"
+        try:
+            yield path, os.readlink(path)
+        except FileNotFoundError:
+            pass
 
 
 def check_sanitizers(errors):
@@ -345,13 +355,9 @@ class Vm:
     # -- the host, asked from outside
     def memfd(self, name):
         """Path of the memfd NAME (ebb-boot, ebb-mem0) in /proc."""
-        folder = f"/proc/{self.pid}/fd"
-        for fd in os.listdir(folder):
-            try:
-                if os.readlink(f"{folder}/{fd}").startswith(f"/memfd:{name} "):
-                    return f"{folder}/{fd}"
-            except FileNotFoundError:
-                pass
+        for path, target in open_files(self.pid):
+            if target.startswith(f"/memfd:{name} "):
+                return path
         raise AssertionError(f"no memfd {name}")
 
     def resident(self, name="ebb-mem0"):
