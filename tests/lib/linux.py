@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 
-from vm import Vm, wait_until
+from vm import MiB, Vm, wait_until
 
 # tests/linux/prepare puts them there.
 KERNEL = os.environ.get("EBB_KERNEL", "")
@@ -70,6 +70,13 @@ class LinuxVm(Vm):
         names; one has its name a moment after its driver."""
         wait_until(lambda: set(self.sh(LINK_PORTS, check=False).split()) == wanted, 0,
                    f"ports {wanted}")
+
+    def make_file(self, path, mib):
+        """A file of so many MiB (at most 512) of which no two pages are alike. One MiB is random,
+        which takes a guest long to make; the rest is that again, each time moved by a number."""
+        self.sh("head -c 1m /dev/urandom > /tmp/random && "
+                f"for i in $(seq {mib}); do echo $i; cat /tmp/random; done > {path} && "
+                f"truncate -s {mib * MiB} {path} && rm /tmp/random", 120)
 
     def meminfo(self, key):
         """A line of the guest's /proc/meminfo in bytes."""

@@ -58,10 +58,9 @@ def a_root_file_system_keeps_what_is_written_over_a_reboot():
         assert "/dev/root / ext4 rw" in vm.sh("cat /proc/mounts").replace("vda", "root")
         assert vm.sh("cat /sys/block/vda/size") == str(512 * MiB // 512)
         # Nothing that compresses: each page of it is the disk's own.
-        vm.sh("dd if=/dev/urandom of=/seed bs=1M count=8 && "
-              "for i in 0 1 2 3 4 5 6 7 8 9 a b c d e f g h i j k l m n o; do "
-              "cat /seed; done > /data && sync", 120)
-        assert vm.sh("stat -c %s /data") == str(200 * MiB)
+        vm.make_file("/data", 64)
+        vm.sh("sync", 120)
+        assert vm.sh("stat -c %s /data") == str(64 * MiB)
         before = vm.sh("md5sum /data", 60)
         vm.send("reboot\n")
         vm.expect("Restarting system", 60)
@@ -77,7 +76,8 @@ def a_vm_that_is_killed_while_it_writes_leaves_what_was_synced():
     with image() as path:
         with root_vm(path) as vm:
             shell(vm)
-            vm.sh("dd if=/dev/urandom of=/kept bs=1M count=16 && sync", 60)
+            vm.make_file("/kept", 16)
+            vm.sh("sync", 60)
             before = vm.sh("md5sum < /kept")
             vm.send("while :; do dd if=/dev/zero of=/lost bs=1M count=32; mkdir -p /d/$((i += 1)); "
                     "echo $i > /d/$i/f; echo loop $i; done 2> /dev/null\n")
@@ -102,7 +102,9 @@ def a_disk_that_grows_is_seen_and_trim_frees_the_file():
         vm.qmp.command("block_resize", device="disk1", size=96 * MiB)
         vm.sh("until [ $(cat /sys/block/vdb/size) = 196608 ]; do :; done", 30)
         vm.sh("mkdir -p /mnt/b && mke2fs -q /dev/vdb 2> /dev/null || mkfs.ext2 /dev/vdb > /dev/null")
-        vm.sh("mount -t ext4 /dev/vdb /mnt/b && dd if=/dev/urandom of=/mnt/b/f bs=1M count=32 && sync")
+        vm.sh("mount -t ext4 /dev/vdb /mnt/b")
+        vm.make_file("/mnt/b/f", 32)
+        vm.sh("sync", 60)
         full = os.stat(other).st_blocks
         assert full * 512 >= 32 * MiB
         vm.sh("rm /mnt/b/f && sync && fstrim /mnt/b", 60)

@@ -41,7 +41,7 @@ def the_reserve_and_a_block_that_is_partly_plugged_need_no_page():
             vm.ready()
             vm.ports({PORT})
             vm.sh("dmesg -n 1")
-            assert vm.resize_wait(BOOT - RESERVE, 60, "balloon0", timeout=30)["state"] == "done"
+            assert vm.resize_wait(BOOT - RESERVE, 60, "balloon0")["state"] == "done"
             with PortClient(vm, f"{PORT}.port") as client:
                 vm.sh(f"(stall /dev/virtio-ports/{PORT} /dev/vda &)")
                 to_the_brim(client)
@@ -52,7 +52,7 @@ def the_reserve_and_a_block_that_is_partly_plugged_need_no_page():
                 relieved(client, "reserve")
                 assert kills(vm) == 0 and vm.job()["state"] == "done", vm.job()
                 # What the policy avoids: a block that the guest has to make first.
-                assert vm.resize_wait(2 * BLOCK, timeout=30)["state"] == "done"
+                assert vm.resize_wait(2 * BLOCK)["state"] == "done"
                 to_the_brim(client)
                 vm.resize(2 * BLOCK + MORE)
                 came = not client.is_silent(5)

@@ -2,7 +2,6 @@
 """Resizing a stock kernel: content, host memory, reboot, a shrink that can't finish."""
 import os
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from linux import LinuxVm, huge_pages  # pylint: disable=wrong-import-position
@@ -37,26 +36,30 @@ def resize(vm, size, boot_total):
 
 @test
 def five_rounds_keep_content_and_leave_no_memory_behind():
-    with huge_pages(), LinuxVm("-m", "512M", "-c", 2, "--elastic", "4G") as vm:
+    with huge_pages(), LinuxVm("-m", "512M", "-c", 2, "--elastic", "2G") as vm:
         vm.ready()
         boot_total = vm.meminfo("MemTotal")
 
         def make_file():
-            vm.sh("head -c 67108864 /dev/urandom > /dev/shm/file", 120)
+            vm.make_file("/dev/shm/file", 4)
             return vm.sh("md5sum < /dev/shm/file", 120)
 
         total = make_file()
         for number in range(1, ROUNDS + 1):
-            for size in (1 * GiB, 512 * MiB, 2 * GiB, 0):
+            for size in (512 * MiB, 256 * MiB, GiB, 0):
                 resize(vm, size, boot_total)
                 assert vm.sh("md5sum < /dev/shm/file", 120) == total, f"round {number}, {size}"
-                if number == REBOOT_IN_ROUND and size == 512 * MiB:
+                if size == GiB:
+                    # In elastic memory, which is used first: the next shrink moves it.
+                    vm.sh("rm /dev/shm/file")
+                    total = make_file()
+                if number == REBOOT_IN_ROUND and size == 256 * MiB:
                     vm.send("reboot -f\n")
                     vm.ready()
-                    wait_until(lambda: vm.job()["size"] == 512 * MiB or vm.pump(0) is None, 60,
+                    wait_until(lambda: vm.job()["size"] == 256 * MiB or vm.pump(0) is None, 60,
                                "regrowing after a reboot")
-                    check_host(vm, 512 * MiB)
-                    check_total(vm, 512 * MiB, boot_total)
+                    check_host(vm, 256 * MiB)
+                    check_total(vm, 256 * MiB, boot_total)
                     total = make_file()
             print(f"# round {number}: elastic resident {vm.resident('ebb-mem0')} bytes")
         vm.send("poweroff -f\n")
@@ -66,41 +69,33 @@ def five_rounds_keep_content_and_leave_no_memory_behind():
 
 @test
 def a_shrink_that_cannot_finish_says_why_and_the_next_one_completes_soon():
-    with huge_pages(), LinuxVm("-m", "512M", "-c", 2, "--elastic", "1G") as vm:
+    with huge_pages(), LinuxVm("-m", "512M", "-c", 2, "--elastic", "640M") as vm:
         vm.ready()
-        vm.resize_wait(GiB)
-        start = time.monotonic()
-        job = vm.resize_wait(0, 60)
-        unhindered = time.monotonic() - start
-        assert job["state"] == "done", job
-
-        vm.resize_wait(GiB)
         boot_total = vm.meminfo("MemTotal")
-        wait_until(lambda: vm.meminfo("MemTotal") >= boot_total, 30, "onlining")
+        vm.resize_wait(640 * MiB)
+        check_total(vm, 640 * MiB, boot_total)
         # A guest that is made too small kills processes as soon as one of them needs a page. So
         # nothing runs in it: dd fills a buffer of anonymous memory, then waits for a reader, who
         # waits for a word. Movable memory leaves the kernel a reserve in the boot memory's zone.
         vm.sh("echo '256 4 4 0' > /proc/sys/vm/lowmem_reserve_ratio; mkfifo /tmp/go")
-        vm.sh("(setsid sh -c 'dd if=/dev/zero bs=900M count=1 | read word < /tmp/go' "
+        vm.sh("(setsid sh -c 'dd if=/dev/zero bs=700M count=1 | read word < /tmp/go' "
               "</dev/null >/dev/null 2>&1 &)")
-        wait_until(lambda: vm.meminfo("AnonPages") >= 880 * MiB, 120, "anonymous memory in use")
-        start = time.monotonic()
+        wait_until(lambda: vm.meminfo("AnonPages") >= 680 * MiB, 120, "anonymous memory in use")
         job = vm.resize_wait(0, 60, timeout=8)
-        took = time.monotonic() - start
         assert job["state"] == "short", job
         assert job["reason"] and job["explanation"], job
-        assert 7.5 <= took <= 10, f"the deadline was 8 s, the job ended after {took:.1f} s"
+        assert job["elapsed-ms"] >= 8000, job
         assert job["size"] >= 128 * MiB, job
         print(f"# short: {job['reason']}: {job['explanation']}")
 
+        # Linux tries again after 50 to 300 s by itself; interrupts ask it to do so sooner.
+        vm.resize(0)
+        stuck = wait_until(lambda: vm.job()["interrupts"] >= 3 and vm.job(), 60, "interrupts")
+        assert stuck["state"] == "running" and stuck["size"] >= 128 * MiB, stuck
         vm.sh("echo go > /tmp/go")  # built in: it takes no memory
-        wait_until(lambda: vm.meminfo("AnonPages") < 64 * MiB, 60, "anonymous memory free again")
-        start = time.monotonic()
-        job = vm.resize_wait(0, 60)
-        took = time.monotonic() - start
-        print(f"# unhindered {unhindered:.2f} s, after the guest freed it {took:.2f} s")
-        assert job["state"] == "done", job
-        assert took <= 5 + unhindered + 1, f"{took:.1f} s, unhindered {unhindered:.1f} s"
+        wait_until(lambda: vm.job()["state"] == "done", 60, "the rest unplugged")
+        print(f"# {stuck['interrupts']} interrupts while it was stuck, "
+              f"{vm.job()['interrupts']} until the end")
         check_host(vm, 0)
         vm.send("poweroff -f\n")
         assert vm.wait(60) == 0, vm.tail()
