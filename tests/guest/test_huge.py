@@ -148,7 +148,7 @@ def a_vm_at_rest_is_left_alone():
         go_on(vm, f"plugged {SIZE}")
         go_on(vm, f"written {SIZE}")
         becomes_huge(vm, SIZE)
-        idles(vm, looks=40)
+        idles(vm)
         # Later it looks seldom, and finds nothing: it waits once each time, and for a guard's tick.
         start, before = time.monotonic(), loop_state(vm)[1]
         time.sleep(3)

@@ -89,9 +89,10 @@ def loop_state(vm):
     return "\nState:\tS" in text, by_itself, by_itself + made_to
 
 
-def idles(vm, looks=10, pause=0.02):
+def idles(vm, looks=3, pause=0.02):
     """The loop comes to wait, it does not spin: between so many looks in a row, PAUSE seconds apart
-    at the least, it has not run at all."""
+    at the least, it has not run at all. A loop that spins has always run. Few looks: on a slow
+    machine they take long, and once a second there is a lawful reason to run."""
     last, quiet = None, 0
     end = time.monotonic() + hang_limit()
     while quiet < looks:
