@@ -4,6 +4,7 @@
 # make demo            boot a stock Debian kernel, grow it by 1 GiB and shrink it again
 # make check           every test; the last line counts them
 # make quick           build, layers, headers, unit tests and what needs no VM: for the inner loop
+# make mutations       breaks the product in 19 ways, each of which a test must notice
 # make bench           ratios against peers, a table and build/bench.json
 # make soak            minutes of random resizes, pauses and reboots of a stock kernel
 # make fuzz            each fuzz target for FUZZ_SECONDS (600); FUZZ=NAME: one of them
@@ -158,6 +159,10 @@ quick: setup
 	$(SUBMAKE) all unit guests check-headers check-layers
 	$(Q)tests/run --only quick
 
+mutations: setup
+	$(SUBMAKE) all unit
+	$(Q)tests/mutations/run
+
 demo: setup
 	$(SUBMAKE) all helpers
 	$(Q)tests/demo
@@ -217,6 +222,6 @@ sizes:
 clean:
 	rm -rf build
 
-.PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check quick coverage \
+.PHONY: all unit helpers check-headers check-layers check-aarch64 compile-only setup check quick mutations coverage \
         demo bench soak fuzzers fuzz install install-agent uninstall deb sizes clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
