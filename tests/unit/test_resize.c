@@ -69,6 +69,18 @@ Test(resize, job_to_the_present_size_is_done_at_once)
 	cr_expect_eq(at(T0).elapsed_ns, 0);
 }
 
+Test(resize, interrupts_come_when_they_are_due_and_not_before)
+{
+	begin(0, GiB, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		uint64_t due = resize_next_ns(&job);
+
+		cr_expect_not(resize_tick(&job, due - 1));
+		cr_expect_eq(resize_next_ns(&job), due);
+		cr_expect(resize_tick(&job, due));
+	}
+}
+
 Test(resize, jobs_are_numbered_from_one)
 {
 	begin(0, GiB, 0);
