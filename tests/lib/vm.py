@@ -21,7 +21,7 @@ KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 SLOW = float(os.environ.get("EBB_TEST_SLOW", "1"))
 # What lasts longer hangs. No wait has a shorter limit: how soon a thing comes is nothing that a test
 # finds out.
-HANG_S = 150
+HANG_S = 240
 MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .*?(/memfd:(\S+) .*)?$")
 # A variant that finds faults in Ebb's code; what a host loses is measured with the plain one.
 SANITIZED = os.path.dirname(EBB).endswith(("-address-undefined", "-thread"))

@@ -53,7 +53,8 @@ def later(vm, times):
 
 def eat(vm, mib, rate, hold=0):
     """MiB taken, ms, the longest wait in ms; None: the program was killed."""
-    text = vm.sh(f"eater {mib} {rate} {hold}", 120, check=False)
+    limit = 300 + (10 * mib // rate if rate else 600)  # a hang's
+    text = vm.sh(f"eater {mib} {rate} {hold}", limit, check=False)
     found = re.search(r"eater: (\d+) MiB in (\d+) ms, longest wait (\d+) ms", text)
     return found and tuple(map(int, found.groups()))
 
