@@ -8,6 +8,7 @@ SKIP = re.compile(r"#\s*SKIP\S*\s*(.*)$", re.IGNORECASE)
 # A leak found in a test's own process changes neither Criterion's verdict nor its exit code.
 SANITIZER = re.compile(r"ERROR: (?:Address|Leak)Sanitizer.*|WARNING: ThreadSanitizer.*|"
                        r"runtime error:.*")
+WHY = 12  # lines
 
 
 class Report:
@@ -16,7 +17,7 @@ class Report:
     def __init__(self, suite, program):
         self.suite, self.program = suite, os.path.basename(program)
         self.passed = self.failed = self.skipped = 0
-        self.lines, self.names = [], []
+        self.lines, self.names, self.why = [], [], []
 
     @property
     def total(self):
@@ -42,7 +43,18 @@ class Report:
         self.show("skip", name, f" ({reason})" if reason else "")
 
     def quote(self, output):
-        self.lines.append("      | " + "\n      | ".join(output.splitlines()[-200:]))
+        """What the program said; WHY keeps what stands before each failure, or at the end."""
+        lines = output.splitlines()
+        self.lines.append("      | " + "\n      | ".join(lines[-200:]))
+        ends = [n for n, line in enumerate(lines) if line.lstrip().startswith("not ok")]
+        for end in ends or [len(lines)]:
+            self.why += lines[max(end - WHY, 0):end + 1]
+
+    def repeat(self):
+        """The failures alone, for the end of a long log."""
+        failed = [f"FAIL  {self.suite}: {self.program}: {name}"
+                  for state, name in self.names if state == "failed"]
+        return failed + [f"      | {line}" for line in self.why]
 
     def take(self, line):
         """Counts a line of TAP; the test's name, or None when it is no such line."""
