@@ -16,6 +16,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
 #include "vmm/control/vm_path.h"
+#include "vmm/kernel_log.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/ram.h"
 #include "vmm/memory/uffd.h"
@@ -116,6 +117,18 @@ static const char *kvm_module(void)
 	return module;
 }
 
+/* Why there is no /dev/kvm, in the words of the modules that did not come up. */
+static void add_words_of_kvm(struct finding *f)
+{
+	static const char *const modules[] = { "kvm: ", "kvm_intel: ", "kvm_amd: ", "kvm-pvm: ",
+					       "kvm_pvm: ", NULL };
+	char line[KERNEL_LOG_LINE];
+	size_t used = strlen(f->text);
+
+	if (kernel_log_last(modules, line))
+		snprintf(f->text + used, sizeof(f->text) - used, "; the kernel says: %s", line);
+}
+
 static void check_kvm(struct finding *f)
 {
 	struct kvm kvm = { .fd = -1 };
@@ -136,6 +149,8 @@ static void check_kvm(struct finding *f)
 	if (r == -EBUSY)
 		fix(f, "stop the other hypervisor that has the processor's virtualisation");
 	listen_no_more();
+	if (r == -ENOENT)
+		add_words_of_kvm(f);
 	if (r)
 		f->grade = FINDING_BAD;
 	else

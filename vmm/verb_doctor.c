@@ -51,7 +51,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 {
 	struct doctor_options o = { 0 };
 	struct json_object *whole, *list;
-	bool can_run = true, only_guard = true;
+	bool can_run = true, only_guard = true, kvm = true;
 	int r = options_parse(verb, argc, argv, &o, NULL, 0);
 
 	if (r)
@@ -64,6 +64,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 		check->run(&f);
 		can_run &= f.grade != FINDING_BAD;
 		only_guard &= f.grade != FINDING_BAD || !strcmp(check->name, "guard");
+		kvm &= f.grade != FINDING_BAD || strcmp(check->name, "kvm") != 0;
 		json_object_array_add(list, to_json(check->name, &f));
 		if (!o.json)
 			print(check->name, &f);
@@ -77,6 +78,9 @@ static int run(const struct verb *verb, int argc, char **argv)
 	else if (!can_run)
 		printf("\n`ebb run` can't start a VM here%s.\n",
 		       only_guard ? " with elastic memory, unless with --guard=off" : "");
+	if (!o.json && !kvm)
+		puts("In Ebb's sources `make demo` and `make check` work without KVM, too: they bring "
+		     "an\nemulated machine that has one, and are slower there.");
 	json_object_put(whole);
 	return can_run ? 0 : 1;
 }
@@ -85,7 +89,8 @@ const struct verb verb_doctor = {
 	"doctor", "[OPTION...]",
 	"say whether this host can run VMs, and what would help\n"
 	"\n"
-	"Tries what `ebb run` needs. Where a command changes what is not ok, the line has it. Exit\n"
-	"code: 0 it can, 1 something is bad.",
+	"Tries what `ebb run` needs. Where a command changes what is not ok, the line has it; where\n"
+	"there is no KVM, the words of the kernel that say why. Exit code: 0 it can, 1 something is\n"
+	"bad.",
 	doctor_options, run
 };

@@ -93,6 +93,35 @@ def no_dev_kvm():
 
 
 @test
+def the_kernel_says_why_there_is_no_kvm():
+    why = "kvm-pvm: the host enabled page-table isolation; not binding"
+    log = ("<6>[    0.000000] kvm-clock: Using msrs 4b564d01 and 4b564d00\n"
+           "<3>[    0.300000] kvm: no hardware support\n"
+           f"<3>[    0.345596] {why}\n"
+           "<6>[    1.000000] eth0: renamed\n")
+    no_dev = "mount -t tmpfs none /dev"
+    with tempfile.NamedTemporaryFile("w", suffix=".klog") as f:
+        f.write(log)
+        f.flush()
+        env = {"LD_PRELOAD": preload("klog_says"), "KLOG_SAYS": f.name}
+        assert in_namespaces(no_dev, env=env)["kvm"]["found"].endswith(f"the kernel says: {why}")
+        f.write("[    2.000000] kvm_amd: " + "x" * 1000)
+        f.flush()
+        found = in_namespaces(no_dev, env=env)["kvm"]["found"]
+        assert found.endswith("x" * 99) and len(found) < 512, found
+    for env in ({**env, "KLOG_SAYS": "/nowhere"}, {**env, "KLOG_SAYS": "/dev/null"}):
+        kvm = in_namespaces(no_dev, env=env)["kvm"]
+        assert kvm["grade"] == "bad" and "kernel says" not in kvm["found"], kvm
+
+
+@test
+def without_kvm_the_sources_work_nevertheless():
+    done = subprocess.run(["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev && exec "$0" doctor',
+                           EBB], check=False, stdout=subprocess.PIPE)
+    assert done.returncode == 1 and b"`make demo` and `make check` work without KVM" in done.stdout, done
+
+
+@test
 def a_dev_kvm_that_is_something_else():
     kvm = in_namespaces("mount -t tmpfs none /dev && touch /dev/kvm")["kvm"]
     assert kvm["grade"] == "bad" and "is not KVM" in kvm["found"], kvm
