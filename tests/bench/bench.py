@@ -15,10 +15,13 @@ SPIN = f"{ROOT}/build/guests/spin.elf"
 RUNS = int(os.environ.get("BENCH_RUNS", "15"))
 LOG = f"{ROOT}/build/bench.log"
 
-sys.path.insert(0, f"{ROOT}/tests/lib")
+sys.path[:0] = [f"{ROOT}/tests/lib", f"{ROOT}/tests"]
 # VMs that a row stops in the middle leave their sockets here, not among the user's.
 RUN_DIR = tempfile.TemporaryDirectory(prefix="ebb-bench-")  # pylint: disable=consider-using-with
 os.environ["EBB_RUN_DIR"] = RUN_DIR.name
+
+# pylint: disable=wrong-import-position
+from runner.costs import Counter
 
 
 class Skip(Exception):
@@ -97,13 +100,40 @@ def have_kvm():
     return os.access("/dev/kvm", os.R_OK | os.W_OK)
 
 
+def script_command(name, job, environment):
+    return ["/usr/bin/env", *(f"{key}={value}" for key, value in environment.items()),
+            "EBB_TEST_SLOW=3", "/usr/bin/python3", "-B", f"{ROOT}/tests/bench/{name}",
+            json.dumps(job)]
+
+
 def script(wrapper, name, job, environment):
-    done = subprocess.run(
-        [*wrapper, "/usr/bin/env", *(f"{key}={value}" for key, value in environment.items()),
-         "EBB_TEST_SLOW=3", "/usr/bin/python3", "-B", f"{ROOT}/tests/bench/{name}",
-         json.dumps(job)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True, cwd=ROOT)
+    done = subprocess.run([*wrapper, *script_command(name, job, environment)],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True,
+                          cwd=ROOT)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def rig_counts():
+    """Whether the rig is an emulated machine, whose instructions can be counted."""
+    return output(f"{ROOT}/tests/rig/rig", "--mode").strip() == "nested"
+
+
+def counted_in_rig(name, job, seconds):
+    """What a script of tests/bench prints as JSON at last, and for each line 'step NAME' that it
+    printed before the instructions of the rig's machine since the line before, in millions. Counts
+    do not depend on the speed or the load of this machine."""
+    with tempfile.TemporaryDirectory(prefix="ebb-count-") as folder:
+        counter, steps, line = Counter(f"{folder}/count"), {}, ""
+        with subprocess.Popen([f"{ROOT}/tests/rig/rig", "--count", counter.path, "--timeout",
+                               str(seconds), "--", *script_command(name, job, {})],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                              cwd=ROOT) as process:
+            for line in process.stdout:
+                if line.startswith("step "):
+                    steps.setdefault(line.split(" ", 1)[1].strip(), []).append(counter.step())
+        if process.returncode:
+            raise RuntimeError(f"{name} ended with {process.returncode}")
+    return json.loads(line), steps
 
 
 def in_rig(name, job, seconds, **environment):

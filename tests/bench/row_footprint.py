@@ -4,98 +4,51 @@
 The guest (guests/spin.S without its exit port) has run and halts; the VM is paused over QMP, and
 after half a second PSS is summed from /proc/PID/smaps over every mapping but the guest's memory,
 which is a memfd in both. Kernel memory (page tables, KVM) is not in it. QEMU gets its shortest
-form, as in row_start.py. PSS divides a shared page by those who map it, so Ebb runs from a copy
+form, as in row_start.py, and both are looked at with the host's transparent huge pages on request
+and, Debian's default, `always`. Where there is no /dev/kvm that is in the rig, where
+nobody else shares the C library. PSS divides a shared page by those who map it, so Ebb runs from a copy
 that no other VM shares; libraries are shared with whatever else runs. The log has the private bytes
 too.
 """
-import contextlib
 import os
-import re
-import shutil
-import subprocess
-import tempfile
-import time
 
-from bench import (EBB, SPIN, Row, alternate, installed_qemu, log, median, need_kvm, say)
-from vm import Qmp, wait_until
+from bench import EBB, SPIN, Row, have_kvm, installed_qemu, log, median, on_kvm, say
 from row_start import BARE
+from tracing import THP, chosen
 
 RUNS = 3
-
-
-def smaps(pid):
-    """Name of mapping -> [PSS, private dirty + private clean] in KiB; guest memory apart."""
-    kinds, name = {}, ""
-    with open(f"/proc/{pid}/smaps", encoding="utf-8") as f:
-        for line in f:
-            head = re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+\s*(.*)", line)
-            if head:
-                name = head.group(1).strip() or "[anonymous]"
-                continue
-            key, value = line.split()[:2]
-            if key in ("Pss:", "Private_Dirty:", "Private_Clean:"):
-                kinds.setdefault(name, [0, 0])[key != "Pss:"] += int(value)
-    return kinds
-
-
-@contextlib.contextmanager
-def running(command):
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-def measure(name, command):
-    """PSS without guest memory, in KiB."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/qmp.sock"
-        if command[0] == EBB:
-            command = [shutil.copy(EBB, folder), *command[1:]]
-        with running([a.replace("@qmp", path) for a in command]) as p:
-            def connect():
-                if p.poll() is not None:
-                    raise RuntimeError(f"{name} ended: {p.stderr.read().decode()}")
-                with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                    return Qmp(path)
-                return None
-            qmp = wait_until(connect, 20, f"{name}'s control socket")
-            time.sleep(0.5)
-            qmp.command("stop")
-            qmp.close()
-            time.sleep(0.5)
-            kinds = smaps(p.pid)
-    guest = {k for k in kinds if k.startswith("/memfd:")}
-    if not guest:
-        raise RuntimeError(f"{name}: its guest's memory is not where it was asked to be")
-    pss = sum(v[0] for k, v in kinds.items() if k not in guest)
-    private = sum(v[1] for k, v in kinds.items() if k not in guest)
-    parts = sorted(((v[0], os.path.basename(k)) for k, v in kinds.items() if k not in guest),
-                   reverse=True)
-    log(f"footprint: {name}: PSS {pss} KiB, private {private} KiB; largest: " +
-        ", ".join(f"{part} {kib}" for kib, part in parts[:8]))
-    return pss, parts
+SECONDS = 300
+# The host's transparent huge pages, which a program's own memory may get.
+SETTINGS = ("madvise", "always")
 
 
 def rows():
-    need_kvm()
     qemu = installed_qemu()
-    peer_name = f"QEMU {qemu.version} microvm"
-    say(f"footprint: {RUNS} runs of ebb and {peer_name}")
-    peer = qemu.microvm(BARE + ",memory-backend=ram", "-m", "128", "-object",
-                        "memory-backend-memfd,id=ram,size=128M", "-kernel", SPIN, "-qmp",
-                        "unix:@qmp,server=on,wait=off")
-    results = alternate({
-        "ebb": lambda: measure("ebb", [EBB, "run", "-m", "128M", "-k", SPIN, "--qmp", "@qmp"]),
-        peer_name: lambda: measure(peer_name, peer)}, RUNS, 0)
-    parts = results["ebb"][-1][1]
-    yield Row(ROWS[0][0], "KiB", median([r[0] for r in results["ebb"]]),
-              median([r[0] for r in results[peer_name]]), peer_name, 700, absolute=True,
-              why="Most is in: " + ", ".join(f"{name} {kib}" for kib, name in parts[:5]))
+    name = f"QEMU {qemu.version} microvm"
+    settings = list(SETTINGS)
+    if have_kvm() and os.geteuid() != 0:
+        say("footprint: only with the host's huge pages as they are: to set them is for root")
+        settings = [chosen(THP)]
+    say(f"footprint: {RUNS} runs of ebb and {name}, huge pages: {', '.join(settings)}")
+    job = {"runs": RUNS, "settings": settings, "ways": {
+        "ebb": [EBB, "run", "-m", "128M", "-k", SPIN, "--qmp", "@qmp"],
+        name: qemu.microvm(BARE + ",memory-backend=ram", "-m", "128", "-object",
+                           "memory-backend-memfd,id=ram,size=128M", "-kernel", SPIN, "-qmp",
+                           "unix:@qmp,server=on,wait=off")}}
+    result = on_kvm("footprint_l1.py", job, SECONDS)
+    for setting, ways in result.items():
+        for way, runs in ways.items():
+            for run in runs:
+                log(f"footprint: {setting}: {way}: PSS {run['pss']} KiB, private {run['private']} "
+                    "KiB; largest: " + ", ".join(f"{part} {kib}" for kib, part in run["parts"]))
+    for setting, (title, unit) in zip(SETTINGS, ROWS):
+        if setting in result:
+            ours, theirs = (result[setting][way] for way in ("ebb", name))
+            yield Row(title, unit, median([r["pss"] for r in ours]),
+                      median([r["pss"] for r in theirs]), name, 700, absolute=True,
+                      why="Most is in: " + ", ".join(f"{part} {kib}"
+                                                     for kib, part in ours[-1]["parts"][:5]))
 
 
-ROWS = [("PSS without guest memory, idle, paused", "KiB")]
+ROWS = [("PSS without guest memory, idle, paused", "KiB"),
+        ("the same, transparent huge pages always", "KiB")]

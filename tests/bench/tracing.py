@@ -7,6 +7,7 @@ import re
 
 TRACING = "/sys/kernel/debug/tracing"
 KVM = f"{TRACING}/events/kvm"
+THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 SYSCALLS = f"{TRACING}/events/raw_syscalls"
 
 
