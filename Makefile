@@ -171,12 +171,11 @@ bench: setup
 	$(SUBMAKE) all helpers guests
 	$(Q)tests/bench/run
 
-# A stock kernel under random resizes, cancels, pauses and reboots (SOAK_SECONDS, SOAK_SEED).
+# Long forms with random seeds, all of them or SOAK="random storm mixed" (tests/soak --help).
 soak: setup
-	$(SUBMAKE) all helpers
+	$(SUBMAKE) all helpers guests
 	$(SUBMAKE) SAN=address,undefined all
-	$(Q)env $$(tests/linux/prepare) EBB=build/$(ARCH)-cc-address-undefined/ebb EBB_TEST_SLOW=3 \
-		tests/rig/rig --env SOAK_SECONDS --env SOAK_SEED -- /usr/bin/python3 -B tests/linux/soak.py
+	$(Q)tests/soak $(SOAK)
 
 # By hand: what was found to be worth keeping stays in build/fuzz/NAME (FUZZ_SECONDS, FUZZ_SEED).
 FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

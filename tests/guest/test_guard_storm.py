@@ -29,7 +29,7 @@ def storm(spread):
         with Peak(vm) as peak:
             vm.go()
             found = vm.expect(r"^rounds (\d+) attacks (\d+) verified (\d+) corrupted (\d+) "
-                              r"stale (\d+) leaked (\d+) late (\d+)\r\n", 600)
+                              r"stale (\d+) leaked (\d+) late (\d+)\r\n", 600 + rounds)
             print(f"# EBB_SEED={seed}: {found.group(0).decode().strip()}, peak "
                   f"{peak.most // MiB} MiB", flush=True)
             done, attacks, verified, *wrong, _ = map(int, found.groups())
