@@ -41,7 +41,8 @@ LIBS := -l:libjson-c.a -l:libfdt.a
 LIB_DIRS := vmm/base vmm/memory virtio devices loader vmm/kvm vmm/kvm/$(ARCH) vmm/control vmm/policy
 LIB_SRC  := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)) $(filter-out vmm/main.c,$(wildcard vmm/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
-UNIT_LIB := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+NO_GIT   := $(B)/tests/unit/libgit2.so
+UNIT_LIB := $(filter-out $(UNIT_SRC) tests/unit/no_git.c,$(wildcard tests/unit/*.c))
 UNIT     := $(UNIT_SRC:%.c=$(B)/%)
 HELPERS  := $(patsubst %.c,$(B)/%,$(filter-out tests/rig/count.c,$(wildcard tests/rig/*.c)) \
               $(wildcard tests/lib/*.c tests/bench/*.c))
@@ -80,9 +81,17 @@ $(B)/%.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 # Criterion brings main(); one binary per test file.
-$(UNIT): $(B)/%: $(B)/%.o $(call objs,$(UNIT_LIB)) $(B)/libebb.a
+$(UNIT): $(B)/%: $(B)/%.o $(call objs,$(UNIT_LIB)) $(B)/libebb.a $(NO_GIT)
 	@echo "  LD    $@"
-	$(Q)$(CC) $^ $(ALL_LDFLAGS) $(LIBS) -lcriterion -o $@
+	$(Q)$(CC) -Wl,--no-as-needed $^ $(ALL_LDFLAGS) '-Wl,-rpath,$$ORIGIN' $(LIBS) -lcriterion -o $@
+
+# By the name that Criterion knows it by.
+$(NO_GIT): tests/unit/no_git.c
+	@echo "  LD    $@"; mkdir -p $(@D)
+	$(Q)name=$$(readelf -d $$($(CC) -print-file-name=libcriterion.so) | \
+		sed -n 's/.*(NEEDED).*\[\(libgit2.*\)\]/\1/p') && \
+	$(CC) $(WARN) -shared -fPIC -Wl,-soname,"$${name:-libgit2.so}" $< -o $@ && \
+	ln -sf libgit2.so "$(@D)/$${name:-libgit2.so.0}"
 
 # Small stand-alone programs that the tests use.
 $(HELPERS): %: %.o
