@@ -9,6 +9,8 @@
 
 #include "vmm/base/event.h"
 
+/* A hang, on any machine. */
+#define PATIENCE_NS (60 * NS_PER_S)
 
 void guard_rig_init(struct guard_rig *rig, uint64_t bytes)
 {
@@ -75,6 +77,24 @@ bool becomes_true(const bool *flag)
 	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE) && clock_ns() - start < PATIENCE_NS)
 		sleep_ms(1);
 	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+bool becomes_false(const bool *flag)
+{
+	uint64_t start = clock_ns();
+
+	while (__atomic_load_n(flag, __ATOMIC_ACQUIRE) && clock_ns() - start < PATIENCE_NS)
+		sleep_ms(1);
+	return !__atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+bool guard_rig_has_error(const struct guard_rig *rig, bool wanted)
+{
+	uint64_t start = clock_ns();
+
+	while (!guard_peek(rig->g).error == wanted && clock_ns() - start < PATIENCE_NS)
+		sleep_ms(5);
+	return !guard_peek(rig->g).error != wanted;
 }
 
 bool access_waits(const struct guard_rig *rig)

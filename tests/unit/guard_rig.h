@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_rig.h - the real guard over real memory; threads of the test play the vCPUs, which to
- * userfaultfd is all the same. How long things take is up to the machine: waits are generous, and
- * where time is part of what is tested the test says how.
+ * userfaultfd is all the same. How long things take is up to the machine: each wait is for something
+ * to happen, and ends without it only when it hangs.
  */
 #ifndef EBB_TESTS_GUARD_RIG_H
 #define EBB_TESTS_GUARD_RIG_H
 
 #include <pthread.h>
 
-#include "vmm/base/clock.h"
 #include "vmm/memory/guard_state.h"
 
 #define PAGE  (4 * KiB)
@@ -43,19 +42,20 @@ static inline void vcpu_write(const struct ram *ram, uint64_t offset, uint64_t v
 }
 
 uint64_t resident(const struct ram *ram);
-/* Whether nothing is left of RAM (of the guard's chunks) within some seconds. */
+/* Whether nothing is left of RAM (of the guard's chunks) in the end. */
 bool becomes_empty(const struct ram *ram);
-/* For what must come: a hang's limit. */
-#define PATIENCE_NS (90 * NS_PER_S)
 void sleep_ms(unsigned int ms);
-/* Whether *FLAG becomes true within some seconds. */
+/* Whether *FLAG (atomic) becomes that in the end. */
 bool becomes_true(const bool *flag);
+bool becomes_false(const bool *flag);
+/* Whether the guard comes to have an error, or none, in the end. */
+bool guard_rig_has_error(const struct guard_rig *rig, bool wanted);
 /* Mappings of this process that lie in RAM's. */
 unsigned int nr_mappings(const struct ram *ram);
 /* Whether this kernel makes huge pages of shared memory when asked. */
 bool can_collapse(void);
 
-/* Whether an access comes to wait for the guard's thread within some seconds; the test holds the
+/* Whether an access comes to wait for the guard's thread in the end; the test holds the
  * lock. */
 bool access_waits(const struct guard_rig *rig);
 
@@ -77,7 +77,7 @@ struct hammer {
 
 void hammer_start(struct hammer *h);
 uint64_t hammer_done(const struct hammer *h);
-/* Whether it gets anything done within some seconds. */
+/* Whether it gets anything done in the end. */
 bool hammer_gets_on(const struct hammer *h);
 /* False: it hangs. */
 bool hammer_stop(struct hammer *h);

@@ -8,13 +8,15 @@
 #include "vmm/base/event.h"
 
 #define REGION (64 * MiB)
+/* Used page by page, where each is an event: many times what violations may hold. */
+#define MUCH (8 * CHUNK_RING_BYTES)
 
 static struct guard_rig rig;
 
 static void small(void) { guard_rig_init(&rig, REGION); }
 static void down(void) { guard_rig_destroy(&rig); }
 
-TestSuite(guard, .init = small, .fini = down, .timeout = 120);
+TestSuite(guard, .init = small, .fini = down, .timeout = 240);
 
 static struct guard_counts counts(void) { return guard_info(rig.r).counts; }
 static uint64_t violations(void) { return guard_rig_violations(&rig); }
@@ -23,13 +25,13 @@ static void arm(uint64_t offset, uint64_t bytes) { guard_rig_arm(&rig, offset, b
 
 /*
  * A thread that gets no processor for GUARD_EXPIRY_NS in the middle of an access makes two events
- * of it. Seldom: of a few attempts the best is exact.
+ * of it. Seldom: of a few attempts the best is exact, of more when that many were too MANY.
  */
-static uint64_t fewest(uint64_t (*attempt)(unsigned int i))
+static uint64_t fewest(uint64_t (*attempt)(unsigned int i), uint64_t many)
 {
 	uint64_t best = UINT64_MAX;
 
-	for (unsigned int i = 0; i < 5; i++)
+	for (unsigned int i = 0; i < 5 || (best >= many && i < REGION / UNIT); i++)
 		best = min_u64(best, attempt(i));
 	return best;
 }
@@ -38,16 +40,16 @@ static uint64_t fewest(uint64_t (*attempt)(unsigned int i))
 
 Test(guard, reads_see_zeros_and_hold_little)
 {
-	for (uint64_t at = 0; at < REGION; at += PAGE) {
+	for (uint64_t at = 0; at < MUCH; at += PAGE) {
 		cr_assert_eq(vcpu_read(&rig.ram, at + 8), 0);
 		if (is_aligned(at, CHUNK))
 			cr_assert_leq(resident(&rig.ram), CHUNK_RING_BYTES);
 	}
 	cr_expect_leq(guard_peek(rig.g).nr_chunks, CHUNK_RING_SIZE);
-	cr_expect_geq(counts().reads, REGION / CHUNK);
-	cr_expect_leq(counts().reads, REGION / PAGE);
+	cr_expect_geq(counts().reads, MUCH / CHUNK);
+	cr_expect_leq(counts().reads, MUCH / PAGE);
 	cr_expect_eq(counts().writes, 0);
-	cr_expect_geq(guard_peek(rig.g).nr_answers, REGION / CHUNK);
+	cr_expect_geq(guard_peek(rig.g).nr_answers, MUCH / CHUNK);
 	cr_expect_gt(guard_peek(rig.g).busy_ns, 0);
 	cr_expect(becomes_empty(&rig.ram));
 	cr_expect_eq(guard_peek(rig.g).nr_chunks, 0);
@@ -55,12 +57,12 @@ Test(guard, reads_see_zeros_and_hold_little)
 
 Test(guard, writes_hold_little_too)
 {
-	for (uint64_t at = 0; at < REGION; at += PAGE) {
+	for (uint64_t at = 0; at < MUCH; at += PAGE) {
 		vcpu_write(&rig.ram, at, ~at);
 		if (is_aligned(at, CHUNK))
 			cr_assert_leq(resident(&rig.ram), CHUNK_RING_BYTES);
 	}
-	cr_expect_geq(counts().writes, REGION / PAGE);
+	cr_expect_geq(counts().writes, MUCH / PAGE);
 	cr_expect_eq(counts().reads, 0);
 	cr_expect(becomes_empty(&rig.ram));
 }
@@ -69,17 +71,15 @@ Test(guard, what_is_written_can_be_read_back_for_a_moment_and_never_later)
 {
 	unsigned int nr_kept = 0;
 
-	for (uint64_t i = 0; i < 5; i++) {
-		uint64_t at = i * UNIT + 5 * PAGE, start = clock_ns(), before, value;
+	/* Five times; on a machine that has no time for us, until it has some. */
+	for (uint64_t i = 0; i < 5 || !nr_kept; i++) {
+		uint64_t at = i * UNIT % REGION + 5 * PAGE, start = clock_ns(), value;
 
 		vcpu_write(&rig.ram, at, 42);
 		nr_kept += vcpu_read(&rig.ram, at) == 42;
 		do {
-			before = clock_ns();
 			value = vcpu_read(&rig.ram, at);
 			cr_assert(value == 42 || !value);
-			/* By then the guard's thread had its time to run, on any machine. */
-			cr_assert(!value || before - start < PATIENCE_NS);
 			sleep_ms(1);
 		} while (value);
 		cr_expect_geq(clock_ns() - start, GUARD_EXPIRY_NS / 2);
@@ -119,7 +119,7 @@ static uint64_t read_a_chunk(unsigned int i)
 
 Test(guard, a_chunk_read_is_one_event)
 {
-	cr_expect_eq(fewest(read_a_chunk), 1);
+	cr_expect_eq(fewest(read_a_chunk, 2), 1);
 	cr_expect_eq(counts().writes, 0);
 }
 
@@ -134,7 +134,7 @@ static uint64_t read_a_chunk_from_its_end(unsigned int i)
 
 Test(guard, a_chunk_read_from_its_end_is_one_event_too)
 {
-	cr_expect_eq(fewest(read_a_chunk_from_its_end), 1);
+	cr_expect_eq(fewest(read_a_chunk_from_its_end, 2), 1);
 }
 
 static uint64_t write_a_page_often(unsigned int i)
@@ -148,7 +148,7 @@ static uint64_t write_a_page_often(unsigned int i)
 
 Test(guard, a_page_written_is_one_event)
 {
-	cr_expect_eq(fewest(write_a_page_often), 1);
+	cr_expect_eq(fewest(write_a_page_often, 2), 1);
 	cr_expect_eq(counts().reads, 0);
 }
 
@@ -163,7 +163,7 @@ static uint64_t write_all_pages(unsigned int i)
 
 Test(guard, every_page_written_is_an_event_of_its_own)
 {
-	cr_expect_eq(fewest(write_all_pages), CHUNK / PAGE);
+	cr_expect_eq(fewest(write_all_pages, CHUNK / PAGE + 1), CHUNK / PAGE);
 	cr_expect_eq(counts().reads, 0);
 }
 
@@ -180,27 +180,25 @@ static uint64_t read_and_write_all_pages(unsigned int i)
 
 Test(guard, a_page_written_after_it_was_read_is_seen)
 {
-	cr_expect_eq(fewest(read_and_write_all_pages), 1 + CHUNK / PAGE);
+	cr_expect_eq(fewest(read_and_write_all_pages, 2 + CHUNK / PAGE), 1 + CHUNK / PAGE);
 	cr_expect_geq(counts().writes, CHUNK / PAGE);
 }
 
 Test(guard, one_thread_never_makes_more_events_than_accesses)
 {
-	uint64_t nr = 0, nr_late = 0;
+	uint64_t nr = 0;
 
 	srandom(2);
-	for (; nr < 4000; nr++) {
-		uint64_t at = (uint64_t)random() % (4 * MiB / PAGE) * PAGE, start = clock_ns();
+	for (; nr < 2000; nr++) {
+		uint64_t at = (uint64_t)random() % (4 * MiB / PAGE) * PAGE;
 
 		if (random() & 1)
 			vcpu_write(&rig.ram, at, nr);
 		else
 			cr_assert_lt(vcpu_read(&rig.ram, at), nr + 1);
-		/* Where the host stalls, the answer is gone before the access is made: it counts again. */
-		nr_late += (clock_ns() - start) / (GUARD_EXPIRY_NS / 2);
 	}
-	cr_expect_leq(violations(), nr + nr_late);
-	cr_expect_gt(violations(), nr / 4);
+	cr_expect_leq(violations(), nr);
+	cr_expect_gt(violations(), 0);
 	cr_expect_leq(resident(&rig.ram), CHUNK_RING_BYTES);
 }
 
@@ -322,14 +320,18 @@ Test(guard, two_threads_on_one_chunk_both_go_on)
 Test(guard, a_storm_of_threads_holds_no_more_than_one)
 {
 	struct hammer h[4];
-	uint64_t start = clock_ns();
+	uint64_t least = 0;
 
 	for (unsigned int i = 0; i < 4; i++) {
 		h[i] = (struct hammer){ .ram = &rig.ram, .bytes = REGION, .reads = i & 1, .seed = i };
 		hammer_start(&h[i]);
 	}
-	while (clock_ns() - start < NS_PER_S)
+	for (unsigned int looks = 0; looks < 500 || least < 100; looks++) {
 		cr_assert_leq(resident(&rig.ram), CHUNK_RING_BYTES);
+		least = UINT64_MAX;
+		for (unsigned int i = 0; i < 4; i++)
+			least = min_u64(least, hammer_done(&h[i]));
+	}
 	for (unsigned int i = 0; i < 4; i++)
 		cr_assert(hammer_gets_on(&h[i]) && hammer_stop(&h[i]), "thread %u hangs", i);
 	cr_expect_eq(h[1].nr_wrong + h[3].nr_wrong, 0);
@@ -352,14 +354,14 @@ Test(guard, two_regions_hold_no_more_than_one)
 	cr_assert_eq(guard_add(two.g, &two.r, &two.ram), 0);
 	cr_assert_eq(guard_add(two.g, &r, &rig.ram), 0);
 	cr_assert_eq(guard_start(two.g), 0);
-	for (uint64_t at = 0; at < REGION; at += CHUNK) {
+	for (uint64_t at = 0; at < MUCH; at += CHUNK) {
 		vcpu_write(&two.ram, at, 1);
 		cr_assert_eq(vcpu_read(&rig.ram, at), 0);
 		cr_assert_leq(resident(&two.ram) + resident(&rig.ram), CHUNK_RING_BYTES);
 	}
-	cr_expect(guard_info(two.r).counts.writes >= REGION / CHUNK &&
+	cr_expect(guard_info(two.r).counts.writes >= MUCH / CHUNK &&
 		  !guard_info(two.r).counts.reads);
-	cr_expect(guard_info(r).counts.reads >= REGION / CHUNK && !guard_info(r).counts.writes);
+	cr_expect(guard_info(r).counts.reads >= MUCH / CHUNK && !guard_info(r).counts.writes);
 	/* What one region is told to forget, the other keeps. */
 	cr_assert_eq(guard_disarm(two.r, 0, REGION, true), 0);
 	cr_expect_eq(resident(&two.ram), 0);
@@ -414,11 +416,11 @@ Test(guard, violated_memory_can_be_huge_once_it_is_given_again)
 Test(guard, armed_memory_is_guarded_again_after_it_was_lawful)
 {
 	disarm(0, REGION);
-	for (uint64_t at = 0; at < REGION; at += PAGE)
+	for (uint64_t at = 0; at < 16 * UNIT; at += PAGE)
 		vcpu_write(&rig.ram, at, 1);
 	cr_assert_eq(violations(), 0);
 	arm(8 * UNIT, 4 * UNIT);
-	cr_expect_eq(resident(&rig.ram), REGION - 4 * UNIT);
+	cr_expect_eq(resident(&rig.ram), 12 * UNIT);
 	cr_expect_eq(vcpu_read(&rig.ram, 8 * UNIT), 0);
 	cr_expect_eq(vcpu_read(&rig.ram, 12 * UNIT - 8), 0);
 	cr_expect_eq(vcpu_read(&rig.ram, 8 * UNIT - PAGE), 1);
@@ -483,9 +485,9 @@ Test(guard, splits_are_what_the_host_sees)
  */
 Test(guard, nothing_stale_is_left_by_threads_that_hammer_while_memory_is_given)
 {
-	const uint64_t offset = 2 * UNIT, bytes = 4 * UNIT;
+	const uint64_t offset = 2 * UNIT, bytes = 2 * UNIT;
 
-	for (unsigned int round = 0; round < 30; round++) {
+	for (unsigned int round = 0; round < 32; round++) {
 		struct hammer h[2];
 		uint64_t done[2], latest;
 
@@ -518,7 +520,7 @@ Test(guard, nothing_stale_is_left_by_threads_that_hammer_while_memory_is_given)
 
 Test(guard, memory_taken_from_threads_that_hammer_is_gone_at_once)
 {
-	const uint64_t offset = 4 * UNIT, bytes = 4 * UNIT;
+	const uint64_t offset = 4 * UNIT, bytes = 2 * UNIT;
 	struct hammer h[2];
 
 	for (unsigned int i = 0; i < 2; i++) {
@@ -529,7 +531,7 @@ Test(guard, memory_taken_from_threads_that_hammer_is_gone_at_once)
 					.seed = i };
 		hammer_start(&h[i]);
 	}
-	for (unsigned int round = 0; round < 40; round++) {
+	for (unsigned int round = 0; round < 24; round++) {
 		disarm(offset, bytes);
 		cr_assert(hammer_gets_on(&h[0]) && hammer_gets_on(&h[1]));
 		arm(offset, bytes);
@@ -592,17 +594,19 @@ Test(guard, attacks_are_answered_at_a_pace)
 {
 	struct hammer h[2];
 	uint64_t start = clock_ns(), before = guard_peek(rig.g).nr_answers, answers, most;
+	const uint64_t enough = 1000; /* many times what may be answered at once */
 
 	for (unsigned int i = 0; i < 2; i++) {
 		h[i] = (struct hammer){ .ram = &rig.ram, .bytes = REGION, .seed = i };
 		hammer_start(&h[i]);
 	}
-	sleep_ms(300);
+	while (guard_peek(rig.g).nr_answers - before < enough)
+		sleep_ms(5);
 	for (unsigned int i = 0; i < 2; i++)
 		cr_assert(hammer_stop(&h[i]));
 	answers = guard_peek(rig.g).nr_answers - before;
 	/* 16 at once, twice: as credit, and as the last batch. */
 	most = (clock_ns() - start) / (NS_PER_MS / 10) + 32;
 	cr_expect_leq(answers, most);
-	cr_expect_gt(answers, 0);
+	cr_expect_geq(answers, enough);
 }
