@@ -76,7 +76,7 @@ void balloon_rig_init_cfg(struct balloon_rig *r, struct balloon_cfg cfg)
 	r->cfg.boot_bytes = BALLOON_BOOT;
 	fake_memory_init(&r->mem, BALLOON_BOOT, BALLOON_ELASTIC, 2 * MiB);
 	cr_assert_eq(loop_new(&r->loop), 0);
-	loop_virtual_time(r->loop, NS_PER_S);
+	fake_clock_init(&r->clock, r->loop);
 	cr_assert_eq(huge_init(&r->boot_huge, HUGE_AUTO, &r->mem.boot, NULL), 0);
 	cr_assert_eq(returned_init(&r->returned, &r->mem.gm, huge_of, r), 0);
 	r->mem.elastic.returned = &r->returned;

@@ -4,6 +4,7 @@
 #define EBB_TESTS_BALLOON_RIG_H
 
 #include "devices/virtio_balloon.h"
+#include "tests/unit/fake_clock.h"
 #include "tests/unit/fake_driver.h"
 
 #define BALLOON_BOOT (16 * MiB)
@@ -15,6 +16,7 @@ enum { BALLOON_RIG_INFLATE, BALLOON_RIG_DEFLATE };
 struct balloon_rig {
 	struct fake_memory mem;
 	struct loop *loop;
+	struct fake_clock clock;
 	struct huge boot_huge;
 	struct returned returned;
 	struct written written;

@@ -16,6 +16,8 @@
 #include "vmm/base/clock.h"
 #include "vmm/control/qmp_args.h"
 
+#define HANG_S 60
+
 /* ---- commands ---- */
 
 static int run_echo(void *ctx, struct json_object *args, struct json_object **ret,
@@ -164,12 +166,75 @@ static const struct qmp_table table = { commands, ARRAY_SIZE(commands), event_ty
 
 /* ---- server ---- */
 
-static void on_stop(void *ctx, uint32_t events)
+static uint64_t now(struct loop_clock *clock)
+{
+	struct qmp_rig *rig = container_of(clock, struct qmp_rig, clock);
+
+	return __atomic_load_n(&rig->now_ns, __ATOMIC_RELAXED);
+}
+
+/* No timer ends it but those that the test has made due. */
+static int wait(struct loop_clock *clock, int epoll_fd, struct epoll_event *events, int nr,
+		uint64_t until_ns)
+{
+	struct qmp_rig *rig = container_of(clock, struct qmp_rig, clock);
+	int found = epoll_wait(epoll_fd, events, nr, 0);
+
+	if (found || until_ns <= now(clock))
+		return found;
+	pthread_mutex_lock(&rig->lock);
+	rig->at_rest = rig->woken;
+	pthread_cond_broadcast(&rig->rests);
+	pthread_mutex_unlock(&rig->lock);
+	return epoll_wait(epoll_fd, events, nr, -1);
+}
+
+static void on_wake(void *ctx, uint32_t events)
 {
 	struct qmp_rig *rig = ctx;
+	eventfd_t nr;
 
 	(void)events;
-	loop_stop(rig->loop);
+	cr_assert_eq(eventfd_read(rig->wake_fd, &nr), 0);
+	pthread_mutex_lock(&rig->lock);
+	rig->woken = rig->asked;
+	if (rig->stops)
+		loop_stop(rig->loop);
+	pthread_mutex_unlock(&rig->lock);
+}
+
+/* Returns the number of the call. */
+static unsigned int wake(struct qmp_rig *rig, bool stop)
+{
+	unsigned int nr;
+
+	pthread_mutex_lock(&rig->lock);
+	nr = ++rig->asked;
+	rig->stops = stop;
+	pthread_mutex_unlock(&rig->lock);
+	cr_assert_eq(eventfd_write(rig->wake_fd, 1), 0);
+	return nr;
+}
+
+void rig_settle(struct qmp_rig *rig)
+{
+	unsigned int nr = wake(rig, false);
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += HANG_S;
+	pthread_mutex_lock(&rig->lock);
+	while (rig->at_rest < nr && !r)
+		r = pthread_cond_timedwait(&rig->rests, &rig->lock, &until);
+	pthread_mutex_unlock(&rig->lock);
+	cr_assert_eq(r, 0, "the loop does not come to rest");
+}
+
+void rig_advance(struct qmp_rig *rig, uint64_t ns)
+{
+	__atomic_fetch_add(&rig->now_ns, ns, __ATOMIC_RELAXED);
+	rig_settle(rig);
 }
 
 static void *loop_thread(void *ctx)
@@ -179,12 +244,22 @@ static void *loop_thread(void *ctx)
 	return (void *)(intptr_t)loop_run(rig->loop);
 }
 
+static void new_loop(struct qmp_rig *rig)
+{
+	pthread_mutex_init(&rig->lock, NULL);
+	pthread_cond_init(&rig->rests, NULL);
+	rig->clock = (struct loop_clock){ now, wait };
+	rig->now_ns = 1000 * NS_PER_S;
+	cr_assert_eq(loop_new(&rig->loop), 0);
+	loop_use_clock(rig->loop, &rig->clock);
+}
+
 static void start_loop(struct qmp_rig *rig)
 {
 	signal(SIGPIPE, SIG_DFL); /* as in the real process */
-	rig->stop_fd = eventfd(0, EFD_CLOEXEC);
-	cr_assert_geq(rig->stop_fd, 0);
-	cr_assert_eq(loop_add(rig->loop, rig->stop_fd, EPOLLIN, on_stop, rig), 0);
+	rig->wake_fd = eventfd(0, EFD_CLOEXEC);
+	cr_assert_geq(rig->wake_fd, 0);
+	cr_assert_eq(loop_add(rig->loop, rig->wake_fd, EPOLLIN, on_wake, rig), 0);
 	cr_assert_eq(pthread_create(&rig->thread, NULL, loop_thread, rig), 0);
 }
 
@@ -194,7 +269,7 @@ void rig_start(struct qmp_rig *rig)
 	cr_assert(mkdtemp(rig->dir));
 	setenv("EBB_RUN_DIR", rig->dir, 1);
 	snprintf(rig->path, sizeof(rig->path), "%s/vm.sock", rig->dir);
-	cr_assert_eq(loop_new(&rig->loop), 0);
+	new_loop(rig);
 	cr_assert_eq(qmp_server_new(&rig->server, rig->loop, rig->path, &table, rig), 0);
 	start_loop(rig);
 }
@@ -202,25 +277,32 @@ void rig_start(struct qmp_rig *rig)
 void rig_start_fd(struct qmp_rig *rig, int fd)
 {
 	*rig = (struct qmp_rig){ 0 };
-	cr_assert_eq(loop_new(&rig->loop), 0);
+	new_loop(rig);
 	cr_assert_eq(qmp_server_new_fd(&rig->server, rig->loop, fd, &table, rig), 0);
 	start_loop(rig);
 }
 
-void rig_join(struct qmp_rig *rig)
+void rig_wait_end(struct qmp_rig *rig)
 {
 	void *result;
 
 	cr_assert_eq(pthread_join(rig->thread, &result), 0);
 	cr_assert_null(result);
+	rig->ended = true;
+}
+
+void rig_join(struct qmp_rig *rig)
+{
+	if (!rig->ended)
+		rig_wait_end(rig);
 	qmp_server_free(rig->server);
 	loop_free(rig->loop);
-	close(rig->stop_fd);
+	close(rig->wake_fd);
 }
 
 void rig_stop(struct qmp_rig *rig)
 {
-	cr_assert_eq(eventfd_write(rig->stop_fd, 1), 0);
+	wake(rig, true);
 	rig_join(rig);
 }
 
@@ -237,16 +319,6 @@ struct qmp_server_stats rig_stats(struct qmp_rig *rig)
 	stats = qmp_server_stats(rig->server);
 	loop_unlock(rig->loop);
 	return stats;
-}
-
-uint64_t rig_cpu_ns(struct qmp_rig *rig)
-{
-	struct timespec t;
-	clockid_t clock;
-
-	cr_assert_eq(pthread_getcpuclockid(rig->thread, &clock), 0);
-	cr_assert_eq(clock_gettime(clock, &t), 0);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
 /* ---- clients ---- */
@@ -339,7 +411,7 @@ char *wire_read_line(struct wire *w, size_t *bytes)
 			w->cap = w->cap ? 2 * w->cap : 4096;
 			w->buf = realloc(w->buf, w->cap);
 		}
-		cr_assert_eq(poll(&p, 1, 10000), 1, "no reply within 10 s");
+		cr_assert_eq(poll(&p, 1, HANG_S * 1000), 1, "no reply");
 		n = recv(w->fd, w->buf + w->len, w->cap - w->len, 0);
 		if (n <= 0) {
 			cr_assert_eq(w->len, 0, "connection ended inside a line");
@@ -367,12 +439,13 @@ struct json_object *wire_read(struct wire *w)
 	return o;
 }
 
-void wire_silent(struct wire *w, int ms)
+void wire_silent(struct qmp_rig *rig, struct wire *w)
 {
 	struct pollfd p = { .fd = w->fd, .events = POLLIN };
 
 	cr_assert_eq(w->len, 0, "unexpected: %.*s", (int)w->len, w->buf);
-	cr_assert_eq(poll(&p, 1, ms), 0, "something came");
+	rig_settle(rig);
+	cr_assert_eq(poll(&p, 1, 0), 0, "something came");
 }
 
 void wire_expect(struct wire *w, const char *request, const char *reply)

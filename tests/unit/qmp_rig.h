@@ -26,7 +26,16 @@ struct qmp_rig {
 	struct loop *loop;
 	struct qmp_server *server;
 	pthread_t thread;
-	int stop_fd;
+	bool ended; /* the thread */
+	/* Time stands until the test advances it. */
+	struct loop_clock clock;
+	uint64_t now_ns; /* atomic */
+	int wake_fd;
+	/* How often the loop was asked to wake, has woken, and then found nothing more to do. */
+	pthread_mutex_t lock;
+	pthread_cond_t rests;
+	unsigned int asked, woken, at_rest;
+	bool stops;
 	int nr_counted;
 	struct qmp_session *later;
 	char dir[64], path[108];
@@ -42,8 +51,12 @@ void rig_stop(struct qmp_rig *rig);
 void rig_join(struct qmp_rig *rig);
 /* Removes what rig_start() made; it fails if the directory is not empty. */
 void rig_clean(struct qmp_rig *rig);
-/* CPU time that the loop's thread has used. */
-uint64_t rig_cpu_ns(struct qmp_rig *rig);
+/* Returns once `quit` has ended the thread. */
+void rig_wait_end(struct qmp_rig *rig);
+/* Returns once the loop has done all there is to do and sleeps: asserts that it does come to that. */
+void rig_settle(struct qmp_rig *rig);
+/* Lets NS of the loop's time pass, and the loop do what is due then. */
+void rig_advance(struct qmp_rig *rig, uint64_t ns);
 struct qmp_server_stats rig_stats(struct qmp_rig *rig);
 
 /* A client that sends and receives bytes. */
@@ -64,14 +77,14 @@ void wire_send(struct wire *wire, const char *text);
 void wire_send_fds(struct wire *wire, const char *text, const int *fds, size_t nr);
 void wire_send_bytes(struct wire *wire, const void *p, size_t bytes);
 /*
- * The next line, parsed; asserts that it comes within 10 s, ends in CRLF and is strict JSON.
+ * The next line, parsed; asserts that it comes, ends in CRLF and is strict JSON.
  * NULL at the end of the connection.
  */
 struct json_object *wire_read(struct wire *wire);
 /* The same without parsing; *BYTES counts the CRLF, which is cut off. Free it. */
 char *wire_read_line(struct wire *wire, size_t *bytes);
-/* Asserts that nothing comes for MS milliseconds. */
-void wire_silent(struct wire *wire, int ms);
+/* Asserts that nothing has come when the loop has done all there is to do. */
+void wire_silent(struct qmp_rig *rig, struct wire *wire);
 /* Sends REQUEST and asserts that the next line, compact and with its keys in order, is REPLY. */
 void wire_expect(struct wire *wire, const char *request, const char *reply);
 /* Sends REQUEST and asserts an error of CLASS whose text holds WORDS. */

@@ -10,7 +10,7 @@ void rng_rig_init(struct rng_rig *r, uint32_t rate)
 {
 	fake_memory_init(&r->mem, 4 * MiB, 8 * MiB, 2 * MiB);
 	cr_assert_eq(loop_new(&r->loop), 0);
-	loop_virtual_time(r->loop, NS_PER_S);
+	fake_clock_init(&r->clock, r->loop);
 	cr_assert_eq(rng_new(&r->rng, r->loop, &r->mem.gm, rate), 0);
 	fake_driver_init(&r->drv, &r->mem, rng_dev(r->rng));
 }

@@ -4,11 +4,13 @@
 #define EBB_TESTS_RNG_RIG_H
 
 #include "devices/virtio_rng.h"
+#include "tests/unit/fake_clock.h"
 #include "tests/unit/fake_driver.h"
 
 struct rng_rig {
 	struct fake_memory mem; /* 4 MiB, and an elastic region of 4 unplugged blocks of 2 MiB */
 	struct loop *loop;
+	struct fake_clock clock;
 	struct rng *rng;
 	struct fake_driver drv;
 };

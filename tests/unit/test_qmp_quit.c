@@ -7,7 +7,7 @@
 
 static struct qmp_rig rig;
 
-Test(qmp_quit, reply_to_quit_arrives_before_the_end, .timeout = 60)
+Test(qmp_quit, reply_to_quit_arrives_before_the_end, .timeout = 240)
 {
 	struct wire w, deaf;
 
@@ -16,11 +16,13 @@ Test(qmp_quit, reply_to_quit_arrives_before_the_end, .timeout = 60)
 	wire_open(&deaf, rig.path);
 	for (int n = 0; n < 40; n++)
 		wire_send(&deaf, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
-	usleep(50000);
+	rig_settle(&rig);
 	wire_send(&w, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}"
 		      "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}"
 		      "{\"execute\":\"quit\"}");
-	/* A deaf client does not hold up the end: this test would hang. */
+	rig_wait_end(&rig);
+	/* Or the end would wait for a deaf client for ever. */
+	loop_use_clock(rig.loop, NULL);
 	rig_join(&rig);
 	json_object_put(wire_read(&w));
 	json_object_put(wire_read(&w));
@@ -45,7 +47,7 @@ static void *read_all(void *ctx)
 	return (void *)nr_lines;
 }
 
-Test(qmp_quit, backlog_is_sent_to_a_client_that_reads_at_the_end, .timeout = 60)
+Test(qmp_quit, backlog_is_sent_to_a_client_that_reads_at_the_end, .timeout = 240)
 {
 	struct wire slow, w;
 	pthread_t reader;
@@ -56,11 +58,11 @@ Test(qmp_quit, backlog_is_sent_to_a_client_that_reads_at_the_end, .timeout = 60)
 	wire_open(&slow, rig.path);
 	for (int n = 0; n < 40; n++)
 		wire_send(&slow, "{\"execute\":\"big\",\"arguments\":{\"bytes\":60000}}");
-	usleep(50000);
+	rig_settle(&rig);
 	cr_assert_geq(rig_stats(&rig).backlog_bytes, QMP_MAX_BACKLOG);
 	wire_expect(&w, "{\"execute\":\"quit\"}", "{\"return\":{}}");
 	/* The loop has stopped: only the end of the server can send the rest. */
-	usleep(50000);
+	rig_wait_end(&rig);
 	pthread_create(&reader, NULL, read_all, &slow);
 	rig_join(&rig);
 	pthread_join(reader, &nr_lines);

@@ -26,7 +26,7 @@ static void stop(void)
 	rig_clean(&rig);
 }
 
-TestSuite(qmp, .init = start, .fini = stop, .timeout = 60);
+TestSuite(qmp, .init = start, .fini = stop, .timeout = 240);
 
 static void expect(const char *request, const char *reply) { wire_expect(&wire, request, reply); }
 static void expect_error(const char *request, const char *words)
@@ -193,7 +193,7 @@ Test(qmp, request_may_come_byte_by_byte)
 
 	for (size_t i = 0; i < sizeof(text) - 1; i++) {
 		wire_send_bytes(&wire, text + i, 1);
-		usleep(300);
+		rig_settle(&rig);
 	}
 	expect("", "{\"return\":{\"value\":\"\xc3\xa9\xc3\xa9\xf0\x9f\x98\x80\"},\"id\":-12.5}");
 }
@@ -463,7 +463,7 @@ Test(qmp, half_a_value_for_ever_costs_bounded_memory)
 	for (int i = 0; i < 64; i++)
 		wire_send_bytes(&wire, chunk, sizeof(chunk));
 	cr_expect_lt(rss_kib() - before, 4096, "grew by %ld KiB", rss_kib() - before);
-	wire_silent(&wire, 50);
+	wire_silent(&rig, &wire);
 	wire_send(&wire, "\"}");
 	expect("{\"execute\":\"count\"}", "{\"return\":1}");
 }

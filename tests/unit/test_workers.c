@@ -72,7 +72,7 @@ static void down(void)
 	loop_free(loop);
 }
 
-TestSuite(workers, .init = up, .fini = down, .timeout = 60);
+TestSuite(workers, .init = up, .fini = down, .timeout = 240);
 
 static void submit(unsigned int from, unsigned int nr)
 {
@@ -102,17 +102,15 @@ static void turn_loop(uint64_t ns)
 {
 	struct loop_timer end = { .fn = stop, .ctx = loop };
 
-	loop_timer_set(loop, &end, clock_ns() + ns);
+	loop_timer_set(loop, &end, loop_now(loop) + ns);
 	cr_assert_eq(loop_run(loop), 0);
 }
 
 Test(workers, all_that_is_submitted_is_run_once_and_done_once)
 {
-	uint64_t until = clock_ns() + 20 * NS_PER_S;
-
 	submit(0, NR);
 	workers_go(workers);
-	while (nr_done < NR && clock_ns() < until)
+	while (nr_done < NR)
 		turn_loop(NS_PER_MS);
 	for (unsigned int i = 0; i < NR; i++)
 		cr_expect(jobs[i].nr_runs == 1 && jobs[i].nr_dones == 1, "job %u", i);

@@ -32,7 +32,7 @@ void vmem_rig_init_cfg(struct vmem_rig *r, struct vmem_cfg cfg)
 	*r = (struct vmem_rig){ .cfg = cfg, .saved_fd = -1 };
 	fake_memory_init(&r->mem, 4 * MiB, cfg.region_bytes, cfg.block_bytes);
 	cr_assert_eq(loop_new(&r->loop), 0);
-	loop_virtual_time(r->loop, NS_PER_S);
+	fake_clock_init(&r->clock, r->loop);
 	cr_assert_eq(vmem_new(&r->v, &cfg,
 			      &(struct vmem_env){ .loop = r->loop,
 						  .gm = &r->mem.gm,

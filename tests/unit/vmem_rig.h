@@ -7,6 +7,7 @@
 #define EBB_TESTS_VMEM_RIG_H
 
 #include "devices/virtio_mem.h"
+#include "tests/unit/fake_clock.h"
 #include "tests/unit/fake_driver.h"
 
 #define VMEM_BLOCK    (2 * MiB)
@@ -15,6 +16,7 @@
 struct vmem_rig {
 	struct fake_memory mem;
 	struct loop *loop;
+	struct fake_clock clock;
 	struct vmem *v;
 	struct fake_driver drv;
 	struct vmem_cfg cfg;

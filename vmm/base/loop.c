@@ -27,15 +27,35 @@ struct watch {
 
 struct loop {
 	int epoll_fd;
+	struct loop_clock *clock;
 	bool stopping;
 	uint64_t turn; /* of run_timers() */
-	uint64_t virtual_ns; /* the time that tests give it; 0: the host's */
 	pthread_mutex_t lock;
 	struct watch *watches, *dead;
 	struct loop_timer *timers; /* sorted by at_ns */
 	unsigned int nr_raised;
 	int raised[MAX_RAISED]; /* when the lock is let go of */
 };
+
+static uint64_t host_now(struct loop_clock *clock)
+{
+	(void)clock;
+	return clock_ns();
+}
+
+static int host_wait(struct loop_clock *clock, int epoll_fd, struct epoll_event *events, int nr,
+		     uint64_t until_ns)
+{
+	uint64_t now = until_ns == LOOP_NEVER ? 0 : clock_ns(), ms;
+
+	(void)clock;
+	if (until_ns == LOOP_NEVER)
+		return epoll_wait(epoll_fd, events, nr, -1);
+	ms = until_ns <= now ? 0 : (until_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+	return epoll_wait(epoll_fd, events, nr, (int)min_u64(ms, INT_MAX));
+}
+
+static struct loop_clock host_clock = { host_now, host_wait };
 
 int loop_new(struct loop **out)
 {
@@ -49,6 +69,7 @@ int loop_new(struct loop **out)
 		return fail(-errno, "epoll_create1");
 	}
 	pthread_mutex_init(&loop->lock, NULL);
+	loop->clock = &host_clock;
 	*out = loop;
 	return 0;
 }
@@ -129,6 +150,13 @@ void loop_remove(struct loop *loop, int fd)
 	}
 }
 
+uint64_t loop_now(const struct loop *loop) { return loop->clock->now(loop->clock); }
+
+void loop_use_clock(struct loop *loop, struct loop_clock *clock)
+{
+	loop->clock = clock ? clock : &host_clock;
+}
+
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
 	for (struct loop_timer **p = &loop->timers; *p; p = &(*p)->next) {
@@ -154,26 +182,6 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns)
 	*p = timer;
 }
 
-uint64_t loop_now(const struct loop *loop)
-{
-	return loop->virtual_ns ? loop->virtual_ns : clock_ns();
-}
-
-void loop_virtual_time(struct loop *loop, uint64_t now_ns) { loop->virtual_ns = now_ns; }
-
-static int next_timeout_ms(const struct loop *loop)
-{
-	uint64_t now, ms;
-
-	if (!loop->timers)
-		return -1;
-	now = loop_now(loop);
-	if (loop->timers->at_ns <= now || loop->virtual_ns)
-		return 0;
-	ms = (loop->timers->at_ns - now + NS_PER_MS - 1) / NS_PER_MS;
-	return (int)min_u64(ms, INT_MAX);
-}
-
 /* Those due when the turn began: one that is armed again for the past waits for the next turn. */
 static void run_timers(struct loop *loop)
 {
@@ -197,13 +205,11 @@ int loop_run(struct loop *loop)
 
 	loop->stopping = false;
 	while (!loop->stopping) {
-		int n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events),
-				   next_timeout_ms(loop));
+		int n = loop->clock->wait(loop->clock, loop->epoll_fd, events, ARRAY_SIZE(events),
+					  loop->timers ? loop->timers->at_ns : LOOP_NEVER);
 
 		if (n < 0 && errno != EINTR)
 			return fail(-errno, "epoll_wait");
-		if (!n && loop->virtual_ns)
-			loop->virtual_ns = max_u64(loop->virtual_ns, loop->timers->at_ns);
 		for (int i = 0; i < n && !loop->stopping; i++) {
 			struct watch *w = events[i].data.ptr;
 

@@ -2,7 +2,7 @@
 /*
  * loop.h - the main loop: descriptors, timers, and the one device lock.
  * Callbacks run on the loop's thread with the device lock held. A vCPU thread takes the lock
- * around one bus access. All calls but loop_lock/unlock/post_stop belong to the loop's thread
+ * around one bus access. All calls but loop_lock/unlock/now belong to the loop's thread
  * (or to the time before it runs).
  */
 #ifndef EBB_BASE_LOOP_H
@@ -10,6 +10,7 @@
 
 #include "vmm/base/types.h"
 
+struct epoll_event;
 struct loop;
 
 /* EVENTS as in epoll_event. */
@@ -25,25 +26,31 @@ void loop_modify(struct loop *loop, int fd, uint32_t events);
 /* No callback of FD runs after this, not even one already reported. Unknown FD: no effect. */
 void loop_remove(struct loop *loop, int fd);
 
+/* The time that timers and ages go by: the host's monotonic one. Any thread. */
+uint64_t loop_now(const struct loop *loop);
+
+/* Where a loop's time comes from. A test has its own (tests/unit/fake_clock.h). */
+struct loop_clock {
+	uint64_t (*now)(struct loop_clock *clock);
+	/* epoll_wait() until it is UNTIL_NS; LOOP_NEVER: until something comes. */
+	int (*wait)(struct loop_clock *clock, int epoll_fd, struct epoll_event *events, int nr,
+		    uint64_t until_ns);
+};
+#define LOOP_NEVER UINT64_MAX
+/* Before anything asks for the time. CLOCK stays the caller's; NULL: the host's. */
+void loop_use_clock(struct loop *loop, struct loop_clock *clock);
+
 /* A one-shot timer, embedded in its user. Zeroed memory is an unarmed timer. */
 struct loop_timer {
 	loop_timer_fn fn;
 	void *ctx;
-	uint64_t at_ns; /* monotonic; 0: unarmed */
+	uint64_t at_ns; /* by loop_now(); 0: unarmed */
 	uint64_t armed_in_turn;
 	struct loop_timer *next;
 };
-/* (Re)arms TIMER for the monotonic time AT_NS; one in the past fires on the next turn. */
+/* (Re)arms TIMER for the time AT_NS; one in the past fires on the next turn. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
-
-/* The time that LOOP's timers go by: monotonic, ns. Any thread that has the device lock. */
-uint64_t loop_now(const struct loop *loop);
-/*
- * From here on, for tests, LOOP's time is NOW_NS and stands; loop_run() jumps to the next timer when
- * no descriptor has anything to tell. Not where other threads are waited for: they have no such time.
- */
-void loop_virtual_time(struct loop *loop, uint64_t now_ns);
 
 /* Runs until loop_stop() or until a host error (-errno, logged). */
 int must_check loop_run(struct loop *loop);

@@ -321,10 +321,11 @@ int qmp_server_new_fd(struct qmp_server **out, struct loop *loop, int fd,
 
 void qmp_server_free(struct qmp_server *server)
 {
-	uint64_t until_ns = clock_ns() + FREE_DRAIN_NS;
+	uint64_t until_ns;
 
 	if (!server)
 		return;
+	until_ns = loop_now(server->loop) + FREE_DRAIN_NS;
 	assert(!server->running);
 	loop_timer_cancel(server->loop, &server->accept_again);
 	if (server->listener.fd >= 0)

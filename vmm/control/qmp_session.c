@@ -110,7 +110,7 @@ void qmp_session_drain(struct qmp_session *s, uint64_t until_ns)
 {
 	flush(s);
 	while (qmp_session_backlog(s)) {
-		uint64_t now = clock_ns();
+		uint64_t now = loop_now(s->loop);
 		struct pollfd p = { .fd = s->fd, .events = POLLOUT };
 
 		if (now >= until_ns)

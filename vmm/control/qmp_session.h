@@ -66,7 +66,7 @@ static inline size_t qmp_session_backlog(const struct qmp_session *session)
 /* Answers the request that waits (see qmp_reply()). */
 void qmp_session_reply(struct qmp_session *session, int r, struct json_object *ret,
 		       struct qmp_error *err);
-/* Waits until everything is sent, the client has gone or the monotonic time UNTIL_NS has come. */
+/* Waits until everything is sent, the client has gone or the loop's time is UNTIL_NS. */
 void qmp_session_drain(struct qmp_session *session, uint64_t until_ns);
 
 /* {"error": ...} as a line; for a client that gets no session. */
