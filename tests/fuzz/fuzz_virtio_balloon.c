@@ -111,6 +111,7 @@ static void set_up(void)
 							 .reporting = !(how & 2),
 							 .hinting = !(how & 4),
 							 .working_set = !(how & 8) });
+	loop_use_clock(rig.loop, NULL); /* the host's, which is ours */
 	/* A page of the host's is then a page of ours. */
 	fuzz_check(!ram_forbid_huge(&rig.mem.boot) && !ram_forbid_huge(&rig.mem.elastic.ram));
 	for (unsigned int i = 0; i < NR_ROLES; i++)

@@ -296,7 +296,7 @@ static void contains(const char *text, const char *part)
 	cr_assert(strstr(text, part), "no \"%s\" in:\n%s", part, text);
 }
 
-Test(acpi, iasl_reads_the_fadt, .timeout = 30)
+Test(acpi, iasl_reads_the_fadt, .timeout = 240)
 {
 	struct table t = find(write_tables(2, 1), "FACP");
 	const char *text = disassemble(&t, "fadt");
@@ -315,7 +315,7 @@ Test(acpi, iasl_reads_the_fadt, .timeout = 30)
 	remove_folder();
 }
 
-Test(acpi, iasl_reads_the_madt_of_64_cpus, .timeout = 30)
+Test(acpi, iasl_reads_the_madt_of_64_cpus, .timeout = 240)
 {
 	struct table t = find(write_tables(64, 1), "APIC");
 	const char *text = disassemble(&t, "madt");
@@ -328,7 +328,7 @@ Test(acpi, iasl_reads_the_madt_of_64_cpus, .timeout = 30)
 	remove_folder();
 }
 
-Test(acpi, iasl_reads_the_dsdt_of_16_devices, .timeout = 30)
+Test(acpi, iasl_reads_the_dsdt_of_16_devices, .timeout = 240)
 {
 	struct table t = find(write_tables(2, 16), "DSDT");
 	const char *text = disassemble(&t, "dsdt");
@@ -364,7 +364,7 @@ Test(acpi, iasl_reads_the_dsdt_of_16_devices, .timeout = 30)
 	remove_folder();
 }
 
-Test(acpi, dsdt_has_no_device_that_is_not_there, .timeout = 30)
+Test(acpi, dsdt_has_no_device_that_is_not_there, .timeout = 240)
 {
 	struct table t = find(write_tables(1, 0), "DSDT");
 	const char *text = disassemble(&t, "dsdt");

@@ -73,7 +73,7 @@ static void teardown(void)
 	loop_free(loop);
 }
 
-TestSuite(agent_port, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(agent_port, .init = setup, .fini = teardown, .timeout = 240);
 
 Test(agent_port, what_has_no_room_comes_when_its_time_has)
 {

@@ -48,9 +48,9 @@ static void start(uint64_t features)
 static void with_all(void) { start(ALL); }
 static void down(void) { balloon_rig_destroy(&rig); }
 
-TestSuite(balloon, .init = with_all, .fini = down, .timeout = 60);
-TestSuite(balloon_setup, .fini = down, .timeout = 120);
-TestSuite(balloon_queues, .timeout = 120);
+TestSuite(balloon, .init = with_all, .fini = down, .timeout = 240);
+TestSuite(balloon_setup, .fini = down, .timeout = 240);
+TestSuite(balloon_queues, .timeout = 240);
 
 static uint64_t resident(uint64_t at, uint64_t bytes)
 {

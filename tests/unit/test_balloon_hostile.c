@@ -43,7 +43,7 @@ static void up(void)
 
 static void down(void) { balloon_rig_destroy(&rig); }
 
-TestSuite(balloon_hostile, .init = up, .fini = down, .timeout = 120);
+TestSuite(balloon_hostile, .init = up, .fini = down, .timeout = 240);
 
 static uint64_t resident(uint64_t at, uint64_t bytes)
 {

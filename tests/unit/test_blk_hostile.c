@@ -34,7 +34,7 @@ static void up(void)
 
 static void down(void) { blk_rig_destroy(&rig); }
 
-TestSuite(blk_hostile, .init = up, .fini = down, .timeout = 60);
+TestSuite(blk_hostile, .init = up, .fini = down, .timeout = 240);
 
 static bool file_is_empty(void)
 {

@@ -50,7 +50,7 @@ static void teardown(void)
 	blocks_destroy(&blocks);
 }
 
-TestSuite(core_writer, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(core_writer, .init = setup, .fini = teardown, .timeout = 240);
 
 static void begin(int to)
 {

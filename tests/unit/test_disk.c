@@ -29,7 +29,7 @@ static void down(void)
 	rmdir(folder);
 }
 
-TestSuite(disk, .init = up, .fini = down, .timeout = 30);
+TestSuite(disk, .init = up, .fini = down, .timeout = 240);
 
 static void make(uint64_t bytes)
 {

@@ -55,8 +55,8 @@ static void teardown(void)
 	news_fd = -1;
 }
 
-TestSuite(elastic, .init = guarded, .fini = teardown, .timeout = 120);
-TestSuite(elastic_unguarded, .init = unguarded, .fini = teardown, .timeout = 60);
+TestSuite(elastic, .init = guarded, .fini = teardown, .timeout = 240);
+TestSuite(elastic_unguarded, .init = unguarded, .fini = teardown, .timeout = 240);
 
 static int unplug(uint32_t first, uint32_t nr)
 {

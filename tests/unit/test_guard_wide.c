@@ -12,7 +12,7 @@ static struct guard_rig rig;
 static void big(void) { guard_rig_init(&rig, BIG); }
 static void down(void) { guard_rig_destroy(&rig); }
 
-TestSuite(guard_wide, .init = big, .fini = down, .timeout = 120);
+TestSuite(guard_wide, .init = big, .fini = down, .timeout = 240);
 
 static struct guard_counts counts(void) { return guard_info(rig.r).counts; }
 static uint64_t violations(void) { return guard_rig_violations(&rig); }

@@ -112,7 +112,7 @@ struct racer {
 	bool done;
 };
 
-#define RACES 300000
+#define RACES 100000
 
 /* Close on the other's heels where there are two CPUs, and not stuck where there is one. */
 static void spin(unsigned int *spins)
@@ -145,7 +145,7 @@ static void *race(void *arg)
 	return NULL;
 }
 
-Test(hostile_driver, no_buffer_is_forgotten_between_the_last_look_and_the_next_kick, .timeout = 120)
+Test(hostile_driver, no_buffer_is_forgotten_between_the_last_look_and_the_next_kick, .timeout = 240)
 {
 	struct racer r = { .kicks = 0 };
 	unsigned int nr_kicks = 0, spins = 0;

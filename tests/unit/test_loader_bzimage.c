@@ -457,7 +457,7 @@ Test(loader_bzimage, closed_descriptor_is_refused)
 }
 
 /* Whatever the header says: an error in one line, or an entry in code that really is there. */
-Test(loader_bzimage, no_changed_byte_of_the_header_does_harm, .timeout = 120)
+Test(loader_bzimage, no_changed_byte_of_the_header_does_harm, .timeout = 240)
 {
 	static const unsigned char masks[] = { 0x01, 0x02, 0x04, 0x08, 0x10,
 					       0x20, 0x40, 0x80, 0xff };
@@ -521,12 +521,12 @@ static void stock_bzimage_is_loaded(const char *flavour)
 	}
 }
 
-Test(loader_bzimage, stock_cloud_kernel_is_loaded, .timeout = 60)
+Test(loader_bzimage, stock_cloud_kernel_is_loaded, .timeout = 240)
 {
 	stock_bzimage_is_loaded("cloud");
 }
 
-Test(loader_bzimage, stock_full_kernel_is_loaded, .timeout = 60)
+Test(loader_bzimage, stock_full_kernel_is_loaded, .timeout = 240)
 {
 	stock_bzimage_is_loaded("full");
 }

@@ -415,7 +415,7 @@ Test(loader_elf, missing_boot_memory_is_an_error_and_no_crash)
 }
 
 /* Whatever the headers say: an error in one line, or an entry in code that really is there. */
-Test(loader_elf, no_changed_byte_of_the_headers_does_harm, .timeout = 120)
+Test(loader_elf, no_changed_byte_of_the_headers_does_harm, .timeout = 240)
 {
 	static const unsigned char masks[] = { 0x01, 0x02, 0x04, 0x08, 0x10,
 					       0x20, 0x40, 0x80, 0xff };
@@ -474,6 +474,6 @@ static void stock_vmlinux_is_loaded(const char *flavour)
 	}
 }
 
-Test(loader_elf, stock_cloud_kernel_is_loaded, .timeout = 60) { stock_vmlinux_is_loaded("cloud"); }
+Test(loader_elf, stock_cloud_kernel_is_loaded, .timeout = 240) { stock_vmlinux_is_loaded("cloud"); }
 
-Test(loader_elf, stock_full_kernel_is_loaded, .timeout = 60) { stock_vmlinux_is_loaded("full"); }
+Test(loader_elf, stock_full_kernel_is_loaded, .timeout = 240) { stock_vmlinux_is_loaded("full"); }

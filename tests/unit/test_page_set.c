@@ -20,7 +20,7 @@ static void setup(void)
 
 static void teardown(void) { page_set_destroy(&set); }
 
-TestSuite(page_set, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(page_set, .init = setup, .fini = teardown, .timeout = 240);
 
 static uint64_t model_count(uint64_t first, uint64_t nr)
 {

@@ -28,7 +28,7 @@ static void start(void)
 
 static void stop(void) { cr_assert_eq(rmdir(dir), 0, "%s: %s", dir, strerror(errno)); }
 
-TestSuite(qmp_socket, .init = start, .fini = stop, .timeout = 60);
+TestSuite(qmp_socket, .init = start, .fini = stop, .timeout = 240);
 
 /* A socket at PATH as a killed VM leaves it. */
 static void leave_stale(const char *where)

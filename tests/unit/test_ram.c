@@ -18,7 +18,7 @@ static struct ram ram;
 static void setup(void) { cr_assert_eq(ram_create(&ram, "test-ram", BYTES), 0); }
 static void teardown(void) { ram_destroy(&ram); }
 
-TestSuite(ram, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(ram, .init = setup, .fini = teardown, .timeout = 240);
 
 static uint64_t range_resident(uint64_t offset, uint64_t bytes)
 {

@@ -50,7 +50,7 @@ static void teardown(void)
 	fake_memory_destroy(&mem);
 }
 
-TestSuite(returned, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(returned, .init = setup, .fini = teardown, .timeout = 240);
 
 static uint64_t resident(const struct ram *ram, uint64_t offset, uint64_t bytes)
 {

@@ -29,7 +29,7 @@ static void setup_at(uint32_t rate)
 static void setup(void) { setup_at(RNG_RATE_DEFAULT); }
 static void teardown(void) { rng_rig_destroy(&rig); }
 
-TestSuite(rng, .init = setup, .fini = teardown);
+TestSuite(rng, .init = setup, .fini = teardown, .timeout = 240);
 
 static void start(void)
 {
@@ -166,9 +166,9 @@ Test(rng, gives_a_burst_and_then_its_rate, .init = NULL)
 		setup_at(256 * KiB);
 		start();
 		bytes = drain(buffer, 400 * NS_PER_MS);
-		/* 64 KiB at once and 102 in 0.4 s, or some later; a slow host takes less. */
-		cr_assert_leq(bytes, 64 * KiB + 256 * KiB, "%u: %lu", buffer, bytes);
-		cr_assert_geq(bytes, 64 * KiB + 32 * KiB, "%u: %lu", buffer, bytes);
+		/* 64 KiB at once, and 102 in 0.4 s, of which up to 5 are not yet due. */
+		cr_assert_leq(bytes, 64 * KiB + 256 * KiB * 4 / 10, "%u: %lu", buffer, bytes);
+		cr_assert_geq(bytes, 64 * KiB + 256 * KiB * 38 / 100, "%u: %lu", buffer, bytes);
 		teardown();
 	}
 	setup();
@@ -190,14 +190,14 @@ Test(rng, over_the_rate_buffers_wait_for_the_timer_and_the_loop_sleeps, .init = 
 	rig.drv.nr_kicks = 0;
 	for (int i = 0; i < 1000; i++)
 		fake_driver_kick(&rig.drv, 0);
-	cr_assert_not(fake_queue_poll(queue, NULL, &used));
+	rng_rig_run(&rig, 9 * NS_PER_MS);
+	cr_assert_not(fake_queue_poll(queue, NULL, NULL), "what gathers in 10 ms comes together");
 	rig.drv.nr_kicks = 0;
-	for (int i = 0; i < 100 && !fake_queue_poll(queue, NULL, &used); i++)
-		rng_rig_run(&rig, 10 * NS_PER_MS);
+	rng_rig_run(&rig, 2 * NS_PER_MS);
+	cr_assert(fake_queue_poll(queue, NULL, &used));
 	cr_assert_eq(used, 64);
 	cr_assert_leq(rig.drv.nr_kicks, 2, "the timer fires once, not %u times", rig.drv.nr_kicks);
-	for (int i = 0; i < 100 && !fake_queue_poll(queue, NULL, &used); i++)
-		rng_rig_run(&rig, 10 * NS_PER_MS);
+	cr_assert(fake_queue_poll(queue, NULL, &used));
 	/* Less than the whole, by the tokens that there were, but no crumbs. */
 	cr_assert(used >= 64 && used <= 1000);
 }

@@ -30,7 +30,7 @@ static void teardown(void)
 	ram_destroy(&ram);
 }
 
-TestSuite(slots, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(slots, .init = setup, .fini = teardown, .timeout = 240);
 
 static bool need(uint64_t offset, uint64_t bytes)
 {

@@ -35,7 +35,7 @@ static void teardown(void)
 	fake_memory_destroy(&mem);
 }
 
-TestSuite(touched, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(touched, .init = setup, .fini = teardown, .timeout = 240);
 
 static void forget(void)
 {
@@ -108,8 +108,7 @@ Test(touched, nothing_is_lost_or_made)
 	cr_expect_eq(resident(&mem.boot), boot);
 	cr_expect_eq(resident(&mem.elastic.ram), elastic);
 	cr_assert_eq(gm_read(&mem.gm, GPA(0), all, sizeof(all)), 0);
-	for (uint64_t i = 0; i < sizeof(all); i++)
-		cr_assert_eq(all[i], 0x5a);
+	cr_assert(all[0] == 0x5a && !memcmp(all, all + 1, sizeof(all) - 1));
 	cr_expect_eq(counted(), BOOT);
 }
 

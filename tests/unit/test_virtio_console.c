@@ -20,7 +20,7 @@ static struct fake_driver *const drv = &rig.drv;
 static void up(void) { vcon_rig_init(&rig, true, VCON_PORTS); }
 static void down(void) { vcon_rig_destroy(&rig); }
 
-TestSuite(vcon, .init = up, .fini = down, .timeout = 60);
+TestSuite(vcon, .init = up, .fini = down, .timeout = 240);
 
 /* --- a driver ---------------------------------------------------------------------------------- */
 

@@ -180,8 +180,8 @@ static void guardable(void) { vmem_rig_init(&rig, 64 * MiB); }
 
 static void down(void) { vmem_rig_destroy(&rig); }
 
-TestSuite(virtio_mem, .init = small, .fini = down, .timeout = 60);
-TestSuite(virtio_mem_setup, .fini = down, .timeout = 60);
+TestSuite(virtio_mem, .init = small, .fini = down, .timeout = 240);
+TestSuite(virtio_mem_setup, .fini = down, .timeout = 240);
 
 /* Configuration. */
 

@@ -29,8 +29,8 @@ static void small(void)
 
 static void down(void) { vmem_rig_destroy(&rig); }
 
-TestSuite(virtio_mem_hostile, .init = small, .fini = down, .timeout = 120);
-TestSuite(virtio_mem_hostile_setup, .fini = down, .timeout = 120);
+TestSuite(virtio_mem_hostile, .init = small, .fini = down, .timeout = 240);
+TestSuite(virtio_mem_hostile_setup, .fini = down, .timeout = 240);
 
 /* Ranges. */
 

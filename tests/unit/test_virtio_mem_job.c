@@ -35,8 +35,8 @@ static void up(void)
 
 static void down(void) { vmem_rig_destroy(&rig); }
 
-TestSuite(virtio_mem_job, .init = up, .fini = down, .timeout = 60);
-TestSuite(virtio_mem_job_setup, .fini = down, .timeout = 60);
+TestSuite(virtio_mem_job, .init = up, .fini = down, .timeout = 240);
+TestSuite(virtio_mem_job_setup, .fini = down, .timeout = 240);
 
 static struct resize_status job(void) { return vmem_job(rig.v); }
 

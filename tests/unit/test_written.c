@@ -28,7 +28,7 @@ static void teardown(void)
 	fake_memory_destroy(&mem);
 }
 
-TestSuite(written, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(written, .init = setup, .fini = teardown, .timeout = 240);
 
 static uint64_t nr_written(void) { return w.sets[0].nr + w.sets[1].nr; }
 
