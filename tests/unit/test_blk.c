@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tests/unit/asleep.h"
 #include "tests/unit/blk_rig.h"
 #include "tests/unit/stderr_text.h"
 #include "vmm/base/log.h"
@@ -497,9 +498,12 @@ Test(blk, memory_under_a_request_is_pinned_until_it_is_answered)
 	cr_expect_eq(blk_rig_info(&rig).nr_in_flight, 0);
 }
 
+static pid_t resetter;
+
 /* On its own thread, as the reset comes from a vCPU. */
 static void *reset_device(void *arg)
 {
+	__atomic_store_n(&resetter, gettid(), __ATOMIC_RELEASE);
 	fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_STATUS, 0);
 	__atomic_store_n((bool *)arg, true, __ATOMIC_RELEASE);
 	return NULL;
@@ -518,7 +522,7 @@ Test(blk, reset_waits_for_what_runs_and_forgets_the_rest)
 	fake_driver_kick(&rig.drv, 0);
 	blk_rig_host_wait(16); /* all workers */
 	cr_assert_eq(pthread_create(&thread, NULL, reset_device, &was_reset), 0);
-	usleep(50000);
+	wait_until_asleep(&resetter);
 	cr_expect_not(__atomic_load_n(&was_reset, __ATOMIC_ACQUIRE), "it waits");
 	hold(false);
 	pthread_join(thread, NULL);

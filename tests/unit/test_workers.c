@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 
+#include "tests/unit/asleep.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/workers.h"
 
@@ -150,8 +151,11 @@ Test(workers, what_is_done_may_be_submitted_again)
 	cr_expect_eq(jobs[0].nr_dones, 2);
 }
 
+static pid_t canceller;
+
 static void *cancel(void *arg)
 {
+	__atomic_store_n(&canceller, gettid(), __ATOMIC_RELEASE);
 	workers_cancel(workers);
 	__atomic_store_n((bool *)arg, true, __ATOMIC_RELEASE);
 	return NULL;
@@ -168,7 +172,7 @@ Test(workers, cancel_waits_for_what_runs_and_nothing_comes_of_it)
 	wait_running(MAX);
 	submit(3 * MAX, 5); /* and some that may not start yet */
 	cr_assert_eq(pthread_create(&thread, NULL, cancel, &cancelled), 0);
-	usleep(20000);
+	wait_until_asleep(&canceller);
 	cr_expect_not(__atomic_load_n(&cancelled, __ATOMIC_ACQUIRE));
 	hold(false);
 	pthread_join(thread, NULL);
