@@ -32,7 +32,7 @@ static void up(void)
 
 static void down(void) { blk_rig_destroy(&rig); }
 
-TestSuite(blk, .init = up, .fini = down, .timeout = 60);
+TestSuite(blk, .init = up, .fini = down, .timeout = 240);
 
 static uint8_t pattern(uint64_t at) { return (uint8_t)(at * 7 + at / 251); }
 

@@ -40,7 +40,7 @@ static void teardown(void)
 	loop_free(loop);
 }
 
-TestSuite(console_port, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(console_port, .init = setup, .fini = teardown, .timeout = 240);
 
 /* The guest's end of a channel: takes as much input as it is allowed to. */
 static char taken[2 * CONSOLE_INPUT_BYTES];
@@ -79,7 +79,7 @@ static void setup_channel(void)
 	nr_taken = nr_allowed = 0;
 }
 
-TestSuite(channel_port, .init = setup_channel, .fini = teardown, .timeout = 30);
+TestSuite(channel_port, .init = setup_channel, .fini = teardown, .timeout = 240);
 
 static void stop_loop(void *ctx) { loop_stop(ctx); }
 

@@ -167,7 +167,7 @@ static void check_all_maps(uint32_t nr, unsigned int nr_states)
 }
 
 Test(virtio_mem_rules, every_request_on_every_map_of_up_to_eight_blocks_agrees_with_the_oracle,
-     .timeout = 300)
+     .timeout = 240)
 {
 	for (uint32_t nr = 1; nr <= 8; nr++)
 		check_all_maps(nr, 2);
@@ -180,7 +180,7 @@ Test(virtio_mem_rules, every_request_on_every_map_of_up_to_eight_blocks_agrees_w
 }
 
 Test(virtio_mem_rules, every_request_on_every_map_with_closing_blocks_agrees_with_the_oracle,
-     .timeout = 300)
+     .timeout = 240)
 {
 	for (uint32_t nr = 1; nr <= 6; nr++)
 		check_all_maps(nr, 3);
@@ -189,7 +189,7 @@ Test(virtio_mem_rules, every_request_on_every_map_with_closing_blocks_agrees_wit
 }
 
 Test(virtio_mem_rules, every_request_on_every_map_with_pinned_blocks_agrees_with_the_oracle,
-     .timeout = 300)
+     .timeout = 240)
 {
 	for (uint32_t nr = 1; nr <= 6; nr++)
 		check_all_maps(nr, 4);
