@@ -16,6 +16,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct blk_rig_host host;
+void (*blk_rig_after_fallocate)(int fd, int mode, off_t offset, off_t bytes);
 
 void blk_rig_host_set(struct blk_rig_host h)
 {
@@ -23,6 +24,7 @@ void blk_rig_host_set(struct blk_rig_host h)
 	h.nr_waiting = host.nr_waiting;
 	h.nr_flushes = host.nr_flushes;
 	h.nr_stable = host.nr_stable;
+	h.nr_unflushed = host.nr_unflushed;
 	host = h;
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
@@ -113,7 +115,14 @@ int fallocate(int fd, int mode, off_t offset, off_t bytes)
 		errno = EOPNOTSUPP;
 		return -1;
 	}
-	return (int)syscall(SYS_fallocate, fd, mode, offset, bytes);
+	if (syscall(SYS_fallocate, fd, mode, offset, bytes))
+		return -1;
+	pthread_mutex_lock(&lock);
+	host.nr_unflushed++;
+	pthread_mutex_unlock(&lock);
+	if (blk_rig_after_fallocate)
+		blk_rig_after_fallocate(fd, mode, offset, bytes);
+	return 0;
 }
 
 /* Counted; a real one would take its time. */
@@ -121,6 +130,7 @@ int fdatasync(int fd)
 {
 	pthread_mutex_lock(&lock);
 	host.nr_flushes++;
+	host.nr_unflushed = 0;
 	pthread_mutex_unlock(&lock);
 	return fd < 0 ? -1 : 0;
 }

@@ -54,10 +54,13 @@ struct blk_rig_host {
 	size_t piece;	     /* and move no more than this at once; 0: no limit */
 	bool no_zero_range, no_punch;
 	unsigned int nr_waiting, nr_flushes, nr_stable; /* nr_stable: writes with RWF_DSYNC */
+	unsigned int nr_unflushed; /* calls of fallocate() since the last flush */
 };
 /* All zeros. */
 void blk_rig_host_reset(void);
 void blk_rig_host_set(struct blk_rig_host host); /* counters are left out */
+/* Called at the end of each fallocate() of the program that went well; NULL: nobody looks. */
+extern void (*blk_rig_after_fallocate)(int fd, int mode, off_t offset, off_t bytes);
 struct blk_rig_host blk_rig_host_now(void);
 /* Returns when NR reads and writes wait. */
 void blk_rig_host_wait(unsigned int nr);

@@ -193,6 +193,14 @@ Test(autosize, nothing_is_decided_without_an_agent)
 	     AT(60000, LOOK, 0, 256, 0));
 }
 
+Test(autosize, the_limits_hold_without_an_agent)
+{
+	PLAY(AT(0, MIN, 300, 300, 0),
+	     AT(1, MIN, 256, 300, 0),
+	     AT(2, MAX, 280, 280, 0),
+	     AT(3, CEILING, 270, 270, 0));
+}
+
 Test(autosize, a_block_stands_ready_from_the_first_word_on)
 {
 	PLAY(AT(0, AGENT, AUTOSIZE_AGENT, 258, 0));

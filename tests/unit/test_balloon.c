@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/unit/balloon_rig.h"
+#include "tests/unit/blk_rig.h"
 
 #define BIT(feature) (UINT64_C(1) << (feature))
 #define TELL	     BIT(VIRTIO_BALLOON_F_MUST_TELL_HOST)
@@ -269,6 +270,29 @@ Test(balloon_setup, without_must_tell_host_pages_go_before_the_request_is_answer
 	cr_expect(deflate(FREE, 256));
 	cr_expect_eq(balloon_rig_info(&rig).size_bytes, BALLOON_BOOT);
 	cr_expect_eq(resident(FREE, MiB), 0, "it comes when it is touched");
+}
+
+static unsigned int asked_queue, nr_punches, nr_too_late;
+
+static void look_at_answers(int fd, int mode, off_t offset, off_t bytes)
+{
+	(void)fd, (void)mode, (void)offset, (void)bytes;
+	nr_punches++;
+	nr_too_late += fake_queue_used_idx(&rig.drv.queues[asked_queue]) != 0;
+}
+
+Test(balloon_setup, the_host_has_the_pages_before_the_driver_has_its_answer)
+{
+	start(ALL & ~TELL);
+	blk_rig_after_fallocate = look_at_answers;
+	asked_queue = INFLATE;
+	cr_expect(inflate(FREE, 256));
+	cr_expect_eq(nr_punches, 1);
+	asked_queue = REPORT;
+	cr_expect(report(FREE + UNIT, UNIT));
+	cr_expect_eq(nr_punches, 2);
+	cr_expect_eq(nr_too_late, 0);
+	blk_rig_after_fallocate = NULL;
 }
 
 Test(balloon, with_must_tell_host_they_wait_for_the_rest_of_their_unit)

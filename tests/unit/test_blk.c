@@ -314,8 +314,10 @@ Test(blk, without_flush_each_write_is_stable)
 	fake_driver_start(&rig.drv, BIT(VIRTIO_BLK_F_WRITE_ZEROES));
 	cr_assert_eq(write_at(0, at, SECTOR), VIRTIO_BLK_S_OK);
 	cr_expect_eq(blk_rig_host_now().nr_stable, 1);
+	cr_assert_eq(blk_rig_host_now().nr_unflushed, 0);
 	cr_assert_eq(range(VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 0), VIRTIO_BLK_S_OK);
 	cr_expect_eq(blk_rig_host_now().nr_flushes, 1);
+	cr_expect_eq(blk_rig_host_now().nr_unflushed, 0, "flushed before they were there");
 }
 
 Test(blk, discard_gives_the_space_of_the_file_back)

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
+#include "tests/unit/blk_rig.h"
 #include "tests/unit/fake_slots.h"
 #include "tests/unit/guard_rig.h"
 #include "tests/unit/stderr_text.h"
@@ -198,6 +199,26 @@ Test(elastic, blocks_are_armed_before_they_are_discarded)
 		cr_assert(hammer_gets_on(&h), "round %d: the thread hangs", round);
 	}
 	cr_assert(hammer_stop(&h));
+	cr_expect(becomes_empty(&e.ram));
+}
+
+static void write_again(int fd, int mode, off_t offset, off_t bytes)
+{
+	(void)mode, (void)bytes;
+	blk_rig_after_fallocate = NULL;
+	cr_assert_eq(fd, e.ram.fd);
+	vcpu_write(&e.ram, (uint64_t)offset, 7);
+}
+
+/* The same without chance: a vCPU whose turn it is right after the memory went. */
+Test(elastic, what_is_written_right_after_the_discard_is_seen_and_taken_away)
+{
+	cr_assert_eq(elastic_plug(&e, 8, 2), 0);
+	fill(8, 1);
+	blk_rig_after_fallocate = write_again;
+	cr_assert_eq(unplug(8, 2), 0);
+	cr_expect_null(blk_rig_after_fallocate);
+	cr_expect_eq(violations(), 1);
 	cr_expect(becomes_empty(&e.ram));
 }
 

@@ -31,9 +31,11 @@ static unsigned int run_until(uint64_t end, uint64_t *at, unsigned int room)
 	unsigned int nr = 0;
 	uint64_t next;
 
-	while ((next = resize_next_ns(&job)) && next <= end)
+	while ((next = resize_next_ns(&job)) && next <= end) {
 		if (resize_tick(&job, next) && nr < room)
 			at[nr++] = next;
+		cr_assert(!resize_next_ns(&job) || resize_next_ns(&job) > next);
+	}
 	return nr;
 }
 
