@@ -469,6 +469,7 @@ def a_debugger_reads_a_dump():
     with regrow("-c", 2) as vm:
         vm.expect(r"^size 0\r\n")
         vm.resize_wait(64 * MiB)
+        vm.expect(rf"^size {64 * MiB}\r")  # the guest knows it later than the host
         path = os.path.join(vm.folder, "core")
         vm.qmp.command("dump-guest-memory", paging=False, protocol="file:" + path)
         vm.qmp.event("STOP")
