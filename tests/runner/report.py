@@ -5,6 +5,7 @@ import re
 
 TAP = re.compile(r"^(not )?ok\b(?:\s+\d+)?(?:\s*-)?\s*(.*)$")
 SKIP = re.compile(r"#\s*SKIP\S*\s*(.*)$", re.IGNORECASE)
+SECONDS = re.compile(r"\s+\(\d+\.\d+s\)$")  # Criterion's; lists of names are compared
 # A leak found in a test's own process changes neither Criterion's verdict nor its exit code.
 SANITIZER = re.compile(r"ERROR: (?:Address|Leak)Sanitizer.*|WARNING: ThreadSanitizer.*|"
                        r"runtime error:.*")
@@ -61,7 +62,7 @@ class Report:
         found = TAP.match(line.strip())
         if not found:
             return None
-        name = found.group(2)
+        name = SECONDS.sub("", found.group(2))
         skip = SKIP.search(name)
         if found.group(1):
             self.fail(name)
