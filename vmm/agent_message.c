@@ -8,13 +8,13 @@
 #include <string.h>
 
 #include "vmm/base/names.h"
-#include "vmm/control/qmp_args.h"
-#include "vmm/control/qmp_scan.h"
+#include "vmm/json/scan.h"
+#include "vmm/json/schema.h"
 
 /* json-c counts the values inside of the innermost brackets, too. */
 #define TOKENER_DEPTH (AGENT_DEPTH_MAX + 1)
 
-/* Schemas as of qmp_args.h. */
+/* Schemas as of json/schema.h. */
 #define U "u(0..9223372036854775807)"
 #define STATUS_MEMBERS                                                                             \
 	"free?:" U " file?:" U " swap-free?:" U " some-us?:" U " full-us?:" U " refault?:" U       \

@@ -6,7 +6,7 @@
 #ifndef EBB_AGENT_MESSAGE_H
 #define EBB_AGENT_MESSAGE_H
 
-#include "vmm/control/qmp_error.h"
+#include "vmm/json/error.h"
 #include "vmm/policy/autosize.h"
 #include "vmm/working_sets.h"
 

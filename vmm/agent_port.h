@@ -8,7 +8,7 @@
 
 #include "vmm/agent_session.h"
 #include "vmm/base/loop.h"
-#include "vmm/run_clock.h"
+#include "vmm/base/run_clock.h"
 
 #define AGENT_PORT_NAME "org.ebb.agent"
 

@@ -10,8 +10,8 @@
 
 #include "vmm/agent_port.h"
 #include "vmm/base/loop.h"
+#include "vmm/base/run_clock.h"
 #include "vmm/policy/autosize.h"
-#include "vmm/run_clock.h"
 
 #define AGENT_INTERVAL_MS 2000 /* of its status */
 /* After a reclaim: what was taken for it comes back, and what was said meanwhile is still under way. */

@@ -18,9 +18,9 @@
 #include "vmm/commands_memory.h"
 #include "vmm/commands_qom.h"
 #include "vmm/commands_working_set.h"
-#include "vmm/control/qmp_args.h"
 #include "vmm/control/qmp_server.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 #include "vmm/machine.h"
 
 #if defined(__x86_64__)

@@ -6,8 +6,8 @@
 
 #include "vmm/base/log.h"
 #include "vmm/config_autosize.h"
-#include "vmm/control/qmp_args.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 
 #define EXPLANATION_BYTES 256
 

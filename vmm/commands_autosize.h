@@ -6,7 +6,7 @@
 #include "vmm/control/qmp_server.h"
 #include "vmm/machine.h"
 
-/* Types of what is returned (qmp_args.h). Sizes are in bytes. */
+/* Types of what is returned (json/schema.h). Sizes are in bytes. */
 #define AGENT_STATUS_MEMBERS                                                                       \
 	"seconds:u age-ms:u total?:u available:u free?:u file?:u swap-free?:u some-us?:u "          \
 	"full-us?:u refault?:u evicted?:u oom-kills?:u some-percent?:n full-percent?:n"

@@ -7,8 +7,8 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/commands_memory.h"
-#include "vmm/control/qmp_args.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 
 #define LOOK_NS (5 * NS_PER_MS)
 #define RECLAIM_TIMEOUT_S 60

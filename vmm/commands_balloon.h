@@ -6,7 +6,7 @@
 #include "vmm/control/qmp_server.h"
 #include "vmm/machine.h"
 
-/* Types of what is returned (qmp_args.h). */
+/* Types of what is returned (json/schema.h). */
 #define RECLAIM_MEMBERS                                                                            \
 	"id:u state:none|running|done|short|cancelled elapsed-ms:u left-ms?:u hinted:u freed:u "    \
 	"written:u batches:u reason?:no-driver|silent|deadline|host explanation?:s"

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/control/qmp_args.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 #include "vmm/machine.h"
 
 static int explain(const struct blk_info *info, int error, struct qmp_error *err)

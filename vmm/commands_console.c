@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "vmm/base/utf8.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
 
 /* A file's name may be any bytes. */
 static void add_path(struct json_object *o, const char *key, const char *before, const char *path)

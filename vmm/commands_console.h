@@ -6,7 +6,7 @@
 #include "vmm/control/qmp_server.h"
 #include "vmm/machine.h"
 
-/* Types of what is returned (qmp_args.h). */
+/* Types of what is returned (json/schema.h). */
 #define CONSOLE_MEMBERS "kind:s path:s attached:b pid?:u"
 #define CONSOLES_MEMBERS                                                                           \
 	"console:{" CONSOLE_MEMBERS "} hvc?:{" CONSOLE_MEMBERS "} "                                \

@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "vmm/control/qmp_args.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 #include "vmm/machine.h"
 
 static struct json_object *dump_object(const struct dump *d)

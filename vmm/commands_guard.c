@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "vmm/commands.h"
-#include "vmm/control/qmp_args.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 
 /* So many runs and blocks in one reply, which must stay below 64 KiB. */
 #define ROWS_MAX 256

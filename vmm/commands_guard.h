@@ -6,7 +6,7 @@
 #include "vmm/control/qmp_server.h"
 #include "vmm/machine.h"
 
-/* Members of what is returned (qmp_args.h). */
+/* Members of what is returned (json/schema.h). */
 #define VIOLATION_COUNTS_MEMBERS                                                                   \
 	"violations:u reads:u writes:u refused-reads:u refused-writes:u lawful-reads:u"
 #define GUARD_COUNTS_MEMBERS                                                                       \

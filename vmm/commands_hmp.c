@@ -9,7 +9,7 @@
 
 #include "vmm/base/utf8.h"
 #include "vmm/commands_memory.h"
-#include "vmm/control/qmp_args.h"
+#include "vmm/json/schema.h"
 
 static void info_status(const struct machine *m, FILE *out)
 {

@@ -12,8 +12,8 @@
 #include "vmm/commands_console.h"
 #include "vmm/commands_guard.h"
 #include "vmm/commands_working_set.h"
-#include "vmm/control/qmp_args.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 
 /* --- devices ----------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #include "vmm/control/qmp_server.h"
 #include "vmm/machine.h"
 
-/* Types of what is returned (qmp_args.h). */
+/* Types of what is returned (json/schema.h). */
 #define MEMORY_DEVICES_TYPE                                                                        \
 	"[{type:s data:{id:s memaddr:u requested-size:u size:u max-size:u block-size:u node:u "     \
 	"memdev:s}}]"

@@ -8,8 +8,8 @@
 
 #include "vmm/commands_balloon.h"
 #include "vmm/commands_memory.h"
-#include "vmm/control/qmp_args.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 
 static uint64_t requested_size(const struct vmem_info *info) { return info->requested_bytes; }
 static uint64_t size(const struct vmem_info *info) { return info->plugged_bytes; }

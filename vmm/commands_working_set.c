@@ -8,8 +8,8 @@
 #include <time.h>
 
 #include "vmm/base/log.h"
-#include "vmm/control/qmp_args.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
 
 static struct json_object *working_set_object(const struct working_set_record *w)
 {

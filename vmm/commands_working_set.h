@@ -9,7 +9,7 @@
 #include "vmm/control/qmp_server.h"
 #include "vmm/machine.h"
 
-/* A type of what is returned (qmp_args.h). */
+/* A type of what is returned (json/schema.h). */
 #define WORKING_SET_MEMBERS                                                                        \
 	"node:u source:" WORKING_SET_SOURCES " seconds:u error?:s "                                \
 	"bins:[{idle-ms?:u anon:u file:u}]"

@@ -9,9 +9,9 @@
 #include "devices/virtio_console.h"
 #include "vmm/base/types.h"
 #include "vmm/console.h"
-#include "vmm/control/vm_path.h"
 #include "vmm/memory/huge.h"
 #include "vmm/options.h"
+#include "vmm/rundir/vm_path.h"
 
 #define BALLOON_ID "balloon0" /* of the one balloon; elastic devices have other names */
 #define CONFIG_MAX_ELASTIC 8

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "vmm/base/log.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
 
 #define FILE_BYTES_MAX (1 * MiB)
 #define FILE_DEPTH_MAX 4

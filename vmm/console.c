@@ -15,7 +15,7 @@
 #include <termios.h>
 
 #include "vmm/base/log.h"
-#include "vmm/control/vm_socket.h"
+#include "vmm/rundir/vm_socket.h"
 #include "vmm/terminal.h"
 
 struct console {

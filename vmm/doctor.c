@@ -15,11 +15,11 @@
 
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
-#include "vmm/control/vm_path.h"
 #include "vmm/kernel_log.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/ram.h"
 #include "vmm/memory/uffd.h"
+#include "vmm/rundir/vm_path.h"
 
 #define MAP_COUNT_USUAL 65530
 #define NR_FILES_MIN 256 /* eventfds of 16 devices, 64 control sessions, vCPUs */

@@ -10,8 +10,8 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/event.h"
 #include "vmm/base/log.h"
+#include "vmm/base/signals.h"
 #include "vmm/commands.h"
-#include "vmm/signals.h"
 
 /* What vCPU threads ask for; the first one counts. */
 static void request(struct machine *m, enum machine_request what)

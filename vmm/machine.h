@@ -25,13 +25,13 @@
 #include "vmm/control/qmp_server.h"
 #include "vmm/disks.h"
 #include "vmm/dump.h"
-#include "vmm/kvm/kvm.h"
 #include "vmm/guarding.h"
 #include "vmm/huging.h"
+#include "vmm/kvm/kvm.h"
 #include "vmm/kvm/vcpu.h"
-#include "vmm/ports.h"
 #include "vmm/memory/elastic.h"
 #include "vmm/memory/guest_mem.h"
+#include "vmm/ports.h"
 #include "vmm/service.h"
 #include "vmm/touching.h"
 #include "vmm/working_sets.h"
@@ -56,7 +56,7 @@ enum machine_state {
 	MACHINE_PANICKED, /* the guest has crashed, or says that it has panicked */
 	MACHINE_INTERNAL_ERROR, /* the host or KVM could not go on */
 };
-/* Their names, as an enum of qmp_args.h. */
+/* Their names, as an enum of json/schema.h. */
 #define MACHINE_STATES "prelaunch|running|paused|shutdown|guest-panicked|internal-error"
 
 /* What a vCPU thread asks the loop to do; the first one counts. */

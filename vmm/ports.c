@@ -6,9 +6,9 @@
 #include <sys/epoll.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/signals.h"
 #include "vmm/lifecycle.h"
 #include "vmm/machine.h"
-#include "vmm/signals.h"
 #include "vmm/terminal.h"
 
 int ports_add(struct machine *m)

@@ -8,7 +8,7 @@
 
 #include "vmm/base/loop.h"
 #include "vmm/config.h"
-#include "vmm/pid_file.h"
+#include "vmm/rundir/pid_file.h"
 
 struct machine;
 

@@ -9,11 +9,11 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/control/vm_socket.h"
+#include "vmm/base/signals.h"
 #include "vmm/escape.h"
 #include "vmm/machine.h"
 #include "vmm/output.h"
-#include "vmm/signals.h"
+#include "vmm/rundir/vm_socket.h"
 #include "vmm/terminal.h"
 #include "vmm/verbs.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "vmm/doctor.h"
-#include "vmm/json.h"
+#include "vmm/json/members.h"
 #include "vmm/machine.h"
 #include "vmm/verbs.h"
 

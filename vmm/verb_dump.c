@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/signals.h"
 #include "vmm/base/size.h"
 #include "vmm/machine.h"
 #include "vmm/screen.h"
-#include "vmm/signals.h"
 #include "vmm/verbs.h"
 
 #define POLL_MS 100

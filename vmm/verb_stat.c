@@ -7,10 +7,10 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/control/vm_socket.h"
+#include "vmm/base/signals.h"
 #include "vmm/machine.h"
+#include "vmm/rundir/vm_socket.h"
 #include "vmm/screen.h"
-#include "vmm/signals.h"
 #include "vmm/stat_text.h"
 #include "vmm/terminal.h"
 #include "vmm/verbs.h"

@@ -14,7 +14,7 @@
 #include <sys/un.h>
 
 #include "vmm/base/clock.h"
-#include "vmm/control/qmp_args.h"
+#include "vmm/json/schema.h"
 
 #define HANG_S 60
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/control/qmp_args.h"
+#include "vmm/json/schema.h"
 
 static int check(const char *schema, const char *text, struct qmp_error *err)
 {

@@ -9,7 +9,7 @@
 #include "tests/unit/qmp_rig.h"
 #include "vmm/base/clock.h"
 #include "vmm/control/qmp_client.h"
-#include "vmm/control/vm_socket.h"
+#include "vmm/rundir/vm_socket.h"
 
 #define HANG_MS 60000
 

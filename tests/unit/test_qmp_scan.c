@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/control/qmp_scan.h"
+#include "vmm/json/scan.h"
 
 /* Bytes up to and with the one that ends the value; 0: none did; -1: a bad byte came first. */
 static int end_of(const char *text, size_t bytes, struct qmp_scan *scan)

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 
 #include "tests/unit/qmp_rig.h"
-#include "vmm/control/vm_socket.h"
+#include "vmm/rundir/vm_socket.h"
 
 static const struct qmp_table nothing;
 static char dir[64], path[VM_PATH_SIZE];

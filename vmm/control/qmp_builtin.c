@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "vmm/base/version.h"
-#include "vmm/control/qmp_args.h"
 #include "vmm/control/qmp_schema.h"
 #include "vmm/control/qmp_session.h"
+#include "vmm/json/schema.h"
 
 static int run_capabilities(void *ctx, struct json_object *args, struct json_object **ret,
 			    struct qmp_error *err)

@@ -13,7 +13,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/control/vm_socket.h"
+#include "vmm/rundir/vm_socket.h"
 
 #define NEVER_NS UINT64_MAX
 #define MAX_DEPTH 64

@@ -8,7 +8,7 @@
 
 #include <json-c/json.h>
 
-#include "vmm/control/qmp_error.h"
+#include "vmm/json/error.h"
 
 #define QMP_CLIENT_MAX_MESSAGE (16 * MiB)
 #define QMP_CLIENT_MAX_EVENTS 256 /* kept for qmp_client_event(); the oldest goes first */

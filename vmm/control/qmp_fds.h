@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-#include "vmm/control/qmp_error.h"
+#include "vmm/json/error.h"
 
 #define QMP_MAX_FDS 16
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/control/qmp_args.h"
+#include "vmm/json/schema.h"
 
 /* Of a type that is one letter, or "any". */
 static const struct {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * qmp_schema.h - what query-qmp-schema returns (QMP's SchemaInfo), made from the schema strings of
- * qmp_args.h. As in QEMU, types go by number: clients follow them, and know commands and events by
+ * json/schema.h. As in QEMU, types go by number: clients follow them, and know commands and events by
  * name. Ranges of integers are not part of it. Pure code, any thread.
  */
 #ifndef EBB_CONTROL_QMP_SCHEMA_H

@@ -13,11 +13,11 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/version.h"
-#include "vmm/control/qmp_args.h"
 #include "vmm/control/qmp_builtin.h"
 #include "vmm/control/qmp_events.h"
 #include "vmm/control/qmp_session.h"
-#include "vmm/control/vm_socket.h"
+#include "vmm/json/schema.h"
+#include "vmm/rundir/vm_socket.h"
 
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS) /* when descriptors run out */
 #define FREE_DRAIN_NS (200 * NS_PER_MS)

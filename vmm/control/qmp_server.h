@@ -23,7 +23,7 @@
 #include <json-c/json.h>
 
 #include "vmm/base/loop.h"
-#include "vmm/control/qmp_error.h"
+#include "vmm/json/error.h"
 
 #define QMP_MAX_CLIENTS 64
 #define QMP_MAX_REQUEST (64 * KiB)
@@ -37,8 +37,8 @@
 /* One row of a table of commands. Every string is a constant. */
 struct qmp_command {
 	const char *name;
-	const char *args; /* schema, see qmp_args.h; NULL: none */
-	const char *returns; /* type of what it returns, see qmp_args.h; NULL: {} */
+	const char *args; /* schema, see json/schema.h; NULL: none */
+	const char *returns; /* type of what it returns, see json/schema.h; NULL: {} */
 	const char *help; /* one sentence */
 	/*
 	 * ARGS fits the schema already; NULL when the request has none. 0, and *RET the value to

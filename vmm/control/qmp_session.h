@@ -9,9 +9,9 @@
 #include <json-c/json.h>
 
 #include "vmm/base/loop.h"
-#include "vmm/control/qmp_error.h"
 #include "vmm/control/qmp_fds.h"
-#include "vmm/control/qmp_scan.h"
+#include "vmm/json/error.h"
+#include "vmm/json/scan.h"
 
 struct qmp_session;
 

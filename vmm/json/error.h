@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* qmp_error.h - what a command that fails tells its client: an error class and one sentence. */
-#ifndef EBB_CONTROL_QMP_ERROR_H
-#define EBB_CONTROL_QMP_ERROR_H
+/* error.h - what a command that fails tells its client: an error class and one sentence. */
+#ifndef EBB_JSON_ERROR_H
+#define EBB_JSON_ERROR_H
 
 #include "vmm/base/types.h"
 

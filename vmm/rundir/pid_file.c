@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pid_file.c - a file with the process's number. */
-#include "vmm/pid_file.h"
+#include "vmm/rundir/pid_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
  * pid_file.h - a file with the process's number, locked (flock) as long as the process lives: one
  * that a killed process has left is taken over.
  */
-#ifndef EBB_PID_FILE_H
-#define EBB_PID_FILE_H
+#ifndef EBB_RUNDIR_PID_FILE_H
+#define EBB_RUNDIR_PID_FILE_H
 
 #include "vmm/base/types.h"
 

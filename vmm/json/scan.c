@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* qmp_scan.c - brackets, strings and the bytes allowed outside of them. */
-#include "vmm/control/qmp_scan.h"
+/* scan.c - brackets, strings and the bytes allowed outside of them. */
+#include "vmm/json/scan.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * qmp_scan.h - finds where a JSON value ends, byte by byte, in constant memory.
+ * scan.h - finds where a JSON value ends, byte by byte, in constant memory.
  * It stands before json-c's tokener, which accepts more than QMP may (comments, NaN, raw control
  * characters, bytes that are not UTF-8), and after an error it finds the end of the broken value.
  */
-#ifndef EBB_CONTROL_QMP_SCAN_H
-#define EBB_CONTROL_QMP_SCAN_H
+#ifndef EBB_JSON_SCAN_H
+#define EBB_JSON_SCAN_H
 
 #include "vmm/base/utf8.h"
 

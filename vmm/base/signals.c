@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* signals.c - signals as descriptors. */
-#include "vmm/signals.h"
+#include "vmm/base/signals.h"
 
 #include <errno.h>
 #include <signal.h>

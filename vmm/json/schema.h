@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * qmp_args.h - the members of an object (arguments, returned value, data of an event), described by
+ * schema.h - the members of an object (arguments, returned value, data of an event), described by
  * one string; arguments are checked against it.
  *
  *	schema	= [ arg { " " arg } ] [ " ..." ]	"...": other members are passed over
@@ -21,12 +21,12 @@
  * without a word, so UINT64_MAX and INT64_MIN are refused as out of range.
  * Help, query-qmp-schema and the checks come from the same string. Pure code, any thread.
  */
-#ifndef EBB_CONTROL_QMP_ARGS_H
-#define EBB_CONTROL_QMP_ARGS_H
+#ifndef EBB_JSON_SCHEMA_H
+#define EBB_JSON_SCHEMA_H
 
 #include <json-c/json.h>
 
-#include "vmm/control/qmp_error.h"
+#include "vmm/json/error.h"
 
 struct qmp_arg {
 	const char *name, *type; /* into the schema, not terminated */

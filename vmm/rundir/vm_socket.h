@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vm_socket.h - a unix socket of a VM: made once per name, also beside one left by a dead VM. */
-#ifndef EBB_CONTROL_VM_SOCKET_H
-#define EBB_CONTROL_VM_SOCKET_H
+#ifndef EBB_RUNDIR_VM_SOCKET_H
+#define EBB_RUNDIR_VM_SOCKET_H
 
 #include <sys/types.h>
 
-#include "vmm/control/vm_path.h"
+#include "vmm/rundir/vm_path.h"
 
 struct vm_socket {
 	int fd;                  /* -1: closed */

@@ -4,8 +4,8 @@
  * ${EBB_RUN_DIR:-${XDG_RUNTIME_DIR:-/run}/ebb}/NAME.sock; for root, whatever XDG_RUNTIME_DIR says,
  * /run/ebb.
  */
-#ifndef EBB_CONTROL_VM_PATH_H
-#define EBB_CONTROL_VM_PATH_H
+#ifndef EBB_RUNDIR_VM_PATH_H
+#define EBB_RUNDIR_VM_PATH_H
 
 #include <dirent.h>
 

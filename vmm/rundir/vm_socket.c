@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vm_socket.c - bind, listen, connect, and the choice between a live socket and a stale one. */
-#include "vmm/control/vm_socket.h"
+#include "vmm/rundir/vm_socket.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json.h - members of an object, in few words. */
-#ifndef EBB_JSON_H
-#define EBB_JSON_H
+/* members.h - members of an object, in few words. */
+#ifndef EBB_JSON_MEMBERS_H
+#define EBB_JSON_MEMBERS_H
 
 #include <json-c/json.h>
 

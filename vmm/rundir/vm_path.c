@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vm_path.c - names, the run directory, and who is in it. */
-#include "vmm/control/vm_path.h"
+#include "vmm/rundir/vm_path.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "vmm/base/log.h"
-#include "vmm/control/vm_socket.h"
+#include "vmm/rundir/vm_socket.h"
 
 #define SUFFIX ".sock"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* qmp_error.c - error classes and the sentence that goes with them. */
-#include "vmm/control/qmp_error.h"
+/* error.c - error classes and the sentence that goes with them. */
+#include "vmm/json/error.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* qmp_args.c - the schema string: its parser, the checks made from it, and typed access. */
-#include "vmm/control/qmp_args.h"
+/* schema.c - the schema string: its parser, the checks made from it, and typed access. */
+#include "vmm/json/schema.h"
 
 #include <assert.h>
 #include <ctype.h>

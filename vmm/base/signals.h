@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* signals.h - the signals that ask us to end, SIGTERM, SIGINT and SIGHUP, as a descriptor; SIGWINCH. */
-#ifndef EBB_SIGNALS_H
-#define EBB_SIGNALS_H
+#ifndef EBB_BASE_SIGNALS_H
+#define EBB_BASE_SIGNALS_H
 
 #include "vmm/base/types.h"
 

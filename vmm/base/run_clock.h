@@ -3,8 +3,8 @@
  * run_clock.h - the monotonic time without the pauses of a VM: nobody is late, or was calm for long,
  * because his VM stood. Pure.
  */
-#ifndef EBB_RUN_CLOCK_H
-#define EBB_RUN_CLOCK_H
+#ifndef EBB_BASE_RUN_CLOCK_H
+#define EBB_BASE_RUN_CLOCK_H
 
 #include "vmm/base/clock.h"
 
