@@ -6,6 +6,8 @@
 
 #define MAX_ERRNO 4095
 
+_Static_assert(BALLOON_WS_BINS <= WORKING_SET_BINS, "a report fits");
+
 const char *working_set_parse(struct working_set *out, const struct balloon_ws_report *report)
 {
 	uint64_t before = 0;

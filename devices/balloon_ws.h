@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * balloon_ws.h - a guest's working set: how much of its memory lay idle for how long, by node. From
- * the proposed queues of the balloon device; whoever else learns of a working set speaks of it in
- * the same structure. Pure.
+ * balloon_ws.h - a guest's working set (memory/working_sets.h) as the proposed queues of the balloon
+ * device tell it. Pure.
  */
 #ifndef EBB_DEVICES_BALLOON_WS_H
 #define EBB_DEVICES_BALLOON_WS_H
 
 #include "devices/virtio_balloon_wire.h"
-
-struct working_set {
-	uint32_t node;
-	uint32_t error; /* errno of a request that failed; 0 */
-	unsigned int nr_bins;
-	struct {
-		uint64_t idle_ms; /* idle for less; the last one UINT64_MAX */
-		uint64_t anon_bytes, file_bytes; /* of this bin alone */
-	} bins[BALLOON_WS_BINS];
-};
+#include "vmm/memory/working_sets.h"
 
 /* What a guest shall report, and when by itself. */
 struct working_set_config {

@@ -8,7 +8,7 @@
 #ifndef EBB_AUTOSIZING_H
 #define EBB_AUTOSIZING_H
 
-#include "vmm/agent_port.h"
+#include "vmm/agent/port.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/run_clock.h"
 #include "vmm/policy/autosize.h"

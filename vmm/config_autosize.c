@@ -5,7 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "vmm/agent_port.h"
+#include "vmm/agent/port.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
 

@@ -31,10 +31,10 @@
 #include "vmm/kvm/vcpu.h"
 #include "vmm/memory/elastic.h"
 #include "vmm/memory/guest_mem.h"
+#include "vmm/memory/working_sets.h"
 #include "vmm/ports.h"
 #include "vmm/service.h"
 #include "vmm/touching.h"
-#include "vmm/working_sets.h"
 
 /* Linux, x86 with less than 64 GiB: the unit in which it takes memory. */
 #define GUEST_MEMORY_BLOCK (128 * MiB)

@@ -10,11 +10,11 @@
 #ifndef EBB_TOUCHING_H
 #define EBB_TOUCHING_H
 
-#include "devices/balloon_ws.h"
 #include "vmm/base/loop.h"
 #include "vmm/memory/touched.h"
+#include "vmm/memory/working_sets.h"
 
-#define TOUCHING_MAX_TIMES (BALLOON_WS_BINS - 1)
+#define TOUCHING_MAX_TIMES (WORKING_SET_BINS - 1)
 
 struct machine;
 

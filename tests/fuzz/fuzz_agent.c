@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "vmm/agent_session.h"
+#include "vmm/agent/session.h"
 #include "vmm/base/log.h"
 
 #define STEPS_MAX 96

@@ -11,7 +11,7 @@ from asker import BLOCK, BOOT, MAX, RATE, Asker  # pylint: disable=wrong-import-
 from tap import main, test  # pylint: disable=wrong-import-position
 from vm import MiB, idles, loop_state, wait_until  # pylint: disable=wrong-import-position
 
-# Of agent_session.h.
+# Of agent/session.h.
 LINES_PER_S, LINES_BURST = 20, 40
 
 # --- who asks --------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 #ifndef EBB_TESTS_AGENT_RIG_H
 #define EBB_TESTS_AGENT_RIG_H
 
-#include "vmm/agent_session.h"
+#include "vmm/agent/session.h"
 
 #define AGENT_RIG_OUTPUT 65536
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/agent_message.h"
+#include "vmm/agent/message.h"
 
 static struct agent_message m;
 static struct qmp_error err;

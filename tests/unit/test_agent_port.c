@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "vmm/agent_port.h"
+#include "vmm/agent/port.h"
 
 #define HELLO "{\"msg\":\"hello\",\"version\":1,\"can\":[\"status\"]}\n"
 #define SPARE "{\"msg\":\"spare\",\"bytes\":1}\n"

@@ -2,7 +2,7 @@
 /* test_working_sets.c - the last working set of each node. */
 #include <criterion/criterion.h>
 
-#include "vmm/working_sets.h"
+#include "vmm/memory/working_sets.h"
 
 Test(working_sets, the_last_one_of_a_node_counts)
 {

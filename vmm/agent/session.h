@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_session.h - the host's side of the conversation with a guest's agent: lines out of bytes,
+ * session.h - the host's side of the conversation with a guest's agent: lines out of bytes,
  * faults, silence, and how fast any of it is taken. Pure: the time, that of the guest (its VM runs),
  * is an argument and never goes back. One struct lives as long as the port.
  *
@@ -14,7 +14,7 @@
 #define EBB_AGENT_SESSION_H
 
 #include "devices/ends.h"
-#include "vmm/agent_message.h"
+#include "vmm/agent/message.h"
 #include "vmm/base/bucket.h"
 
 #define AGENT_LINES_PER_S 20

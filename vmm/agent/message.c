@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* agent_message.c - the lines of the agent's port. */
-#include "vmm/agent_message.h"
+/* message.c - the lines of the agent's port. */
+#include "vmm/agent/message.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,13 +3,25 @@
  * working_sets.h - the last working set of each of a guest's nodes, by its own word, and beside them
  * what the host sees of the whole from outside. Pure.
  */
-#ifndef EBB_WORKING_SETS_H
-#define EBB_WORKING_SETS_H
+#ifndef EBB_MEMORY_WORKING_SETS_H
+#define EBB_MEMORY_WORKING_SETS_H
 
-#include "devices/balloon_ws.h"
+#include "vmm/base/types.h"
 
+#define WORKING_SET_BINS 32
 #define WORKING_SETS_MAX_NODES 8
 #define WORKING_SET_ERROR_BYTES 64 /* with a NUL */
+
+/* How much of a node's memory lay idle for how long. */
+struct working_set {
+	uint32_t node;
+	uint32_t error; /* errno of a request that failed; 0 */
+	unsigned int nr_bins;
+	struct {
+		uint64_t idle_ms; /* idle for less; the last one UINT64_MAX */
+		uint64_t anon_bytes, file_bytes; /* of this bin alone */
+	} bins[WORKING_SET_BINS];
+};
 
 /* Who says so. */
 enum working_set_source {

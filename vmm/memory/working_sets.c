@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* working_sets.c - working sets by node. */
-#include "vmm/working_sets.h"
+#include "vmm/memory/working_sets.h"
 
 static const char *const sources[] = {
 	[WORKING_SET_BALLOON] = "balloon",

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_port.h - the host's end of the agent's port: a conversation (agent_session.h) in the loop.
+ * port.h - the host's end of the agent's port: a conversation (session.h) in the loop.
  * Thread: the functions of the host's end any, under the device lock; the rest the loop.
  */
 #ifndef EBB_AGENT_PORT_H
 #define EBB_AGENT_PORT_H
 
-#include "vmm/agent_session.h"
+#include "vmm/agent/session.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/run_clock.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_message.h - what a guest's agent and its VMM say to each other (guests/agent/PROTOCOL.md),
+ * message.h - what a guest's agent and its VMM say to each other (guests/agent/PROTOCOL.md),
  * as lines and as structures. All of a guest's line is checked here, once. Pure, any thread.
  */
 #ifndef EBB_AGENT_MESSAGE_H
 #define EBB_AGENT_MESSAGE_H
 
 #include "vmm/json/error.h"
+#include "vmm/memory/working_sets.h"
 #include "vmm/policy/autosize.h"
-#include "vmm/working_sets.h"
 
 #define AGENT_VERSION	 1
 #define AGENT_LINE_BYTES 4095 /* without its end */

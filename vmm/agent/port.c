@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* agent_port.c - the agent's conversation in the loop. */
-#include "vmm/agent_port.h"
+/* port.c - the agent's conversation in the loop. */
+#include "vmm/agent/port.h"
 
 #include <sys/epoll.h>
 

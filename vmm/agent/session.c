@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* agent_session.c - the conversation with a guest's agent. */
-#include "vmm/agent_session.h"
+/* session.c - the conversation with a guest's agent. */
+#include "vmm/agent/session.h"
 
 #include <stdio.h>
 #include <string.h>
