@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * console.c - a guest to talk to: with flood=N says so and prints N bytes of numbered lines; then
+ * chardev/backend.c - a guest to talk to: with flood=N says so and prints N bytes of numbered lines; then
  * prints "ready", and from then on every byte of input comes back as "got XX". The power button
  * turns it off, unless button=0; "q" ends it with PASS.
  */

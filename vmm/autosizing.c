@@ -9,7 +9,7 @@
 #include "vmm/base/log.h"
 #include "vmm/commands_autosize.h"
 #include "vmm/commands_working_set.h"
-#include "vmm/config_autosize.h"
+#include "vmm/config/config_autosize.h"
 #include "vmm/machine.h"
 
 static uint64_t now_ns(const struct machine *m) { return run_clock_ns(&m->autosizing.clock); }

@@ -3,7 +3,7 @@
 #ifndef EBB_BOOT_H
 #define EBB_BOOT_H
 
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/memory/guest_mem.h"
 

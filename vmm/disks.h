@@ -4,7 +4,7 @@
 #define EBB_DISKS_H
 
 #include "devices/virtio_blk.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 struct machine;
 

@@ -8,7 +8,7 @@
 
 #include "vmm/base/bus.h"
 #include "vmm/base/loop.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 #include "vmm/memory/guard.h"
 
 struct machine;

@@ -7,9 +7,9 @@
 
 #include "vmm/base/log.h"
 #include "vmm/base/signals.h"
+#include "vmm/chardev/terminal.h"
 #include "vmm/lifecycle.h"
 #include "vmm/machine.h"
-#include "vmm/terminal.h"
 
 int ports_add(struct machine *m)
 {

@@ -7,8 +7,8 @@
 #define EBB_PORTS_H
 
 #include "devices/virtio_console.h"
-#include "vmm/config.h"
-#include "vmm/console.h"
+#include "vmm/chardev/backend.h"
+#include "vmm/config/config.h"
 
 struct machine;
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/terminal.h"
+#include "vmm/chardev/terminal.h"
 
 #define INDENT 4 /* of what goes on below */
 

@@ -7,7 +7,7 @@
 #define EBB_SERVICE_H
 
 #include "vmm/base/loop.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 #include "vmm/rundir/pid_file.h"
 
 struct machine;

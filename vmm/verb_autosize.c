@@ -5,7 +5,7 @@
 
 #include "vmm/autosize_text.h"
 #include "vmm/base/log.h"
-#include "vmm/config_autosize.h"
+#include "vmm/config/config_autosize.h"
 #include "vmm/json/members.h"
 #include "vmm/machine.h"
 #include "vmm/verbs.h"

@@ -10,11 +10,11 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/signals.h"
-#include "vmm/escape.h"
+#include "vmm/chardev/escape.h"
+#include "vmm/chardev/output.h"
+#include "vmm/chardev/terminal.h"
 #include "vmm/machine.h"
-#include "vmm/output.h"
 #include "vmm/rundir/vm_socket.h"
-#include "vmm/terminal.h"
 #include "vmm/verbs.h"
 
 #define CONNECT_TIMEOUT_NS (10 * NS_PER_S)

@@ -8,7 +8,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/options.h"
+#include "vmm/config/options.h"
 #include "vmm/screen.h"
 
 #define POLL_MS 100

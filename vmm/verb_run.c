@@ -9,9 +9,9 @@
 
 #include "vmm/base/given.h"
 #include "vmm/base/log.h"
-#include "vmm/config_file.h"
+#include "vmm/chardev/terminal.h"
+#include "vmm/config/config_file.h"
 #include "vmm/machine.h"
-#include "vmm/terminal.h"
 #include "vmm/verbs.h"
 
 /* Standard error goes on where somebody can read it later, and keeps nobody waiting for its end. */

@@ -8,11 +8,11 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/signals.h"
+#include "vmm/chardev/terminal.h"
 #include "vmm/machine.h"
 #include "vmm/rundir/vm_socket.h"
 #include "vmm/screen.h"
 #include "vmm/stat_text.h"
-#include "vmm/terminal.h"
 #include "vmm/verbs.h"
 
 /* The sockets of a VM that died. */

@@ -3,8 +3,8 @@
 #ifndef EBB_VERBS_H
 #define EBB_VERBS_H
 
+#include "vmm/config/options.h"
 #include "vmm/control/qmp_client.h"
-#include "vmm/options.h"
 
 extern const struct verb verb_run, verb_list, verb_stat, verb_resize, verb_pause, verb_resume,
 	verb_reset, verb_powerdown, verb_stop, verb_guard, verb_doctor, verb_completion, verb_man,

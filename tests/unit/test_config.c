@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "tests/unit/stderr_text.h"
-#include "vmm/config_autosize.h"
+#include "vmm/config/config_autosize.h"
 
 static const struct verb verb = { "run", "", "", config_options, NULL };
 static struct config cfg;

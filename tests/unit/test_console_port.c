@@ -9,7 +9,7 @@
 
 #include "devices/serial.h"
 #include "vmm/base/clock.h"
-#include "vmm/console_port.h"
+#include "vmm/chardev/chardev.h"
 
 #define TURNS 40 /* more than anything here takes */
 

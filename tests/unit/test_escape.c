@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "vmm/escape.h"
+#include "vmm/chardev/escape.h"
 
 /* Types TEXT in pieces of PIECE bytes; PASSED is what reaches the guest. Was the command typed? */
 static bool type(const char *text, size_t piece, char passed[64])

@@ -8,7 +8,7 @@
 
 #include "tests/unit/stderr_text.h"
 #include "vmm/base/clock.h"
-#include "vmm/options.h"
+#include "vmm/config/options.h"
 
 #define MAX_SET 8
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.c - what `ebb run` was asked for, checked. */
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/names.h"
 #include "vmm/base/size.h"
-#include "vmm/config_autosize.h"
+#include "vmm/config/config_autosize.h"
 
 #define BLOCK_BYTES_MIN (2 * MiB)
 #define BLOCKS_MAX (UINT32_C(1) << 24) /* one byte of state each */

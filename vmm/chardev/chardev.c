@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* console_port.c - the two directions of a port and who is attached. */
-#include "vmm/console_port.h"
+/* chardev.c - the two directions of a port and who is attached. */
+#include "vmm/chardev/chardev.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "vmm/base/event.h"
 #include "vmm/base/log.h"
 #include "vmm/base/utf8.h"
-#include "vmm/escape.h"
+#include "vmm/chardev/escape.h"
 
 #define LAST_FLUSH_MS 500
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_autosize.h - what a guest may ask for: options of `ebb run`, and how they fit together. */
-#ifndef EBB_CONFIG_AUTOSIZE_H
-#define EBB_CONFIG_AUTOSIZE_H
+#ifndef EBB_CONFIG_CONFIG_AUTOSIZE_H
+#define EBB_CONFIG_CONFIG_AUTOSIZE_H
 
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 #define CONFIG_GROW_RATE_MIB 256
 

@@ -3,8 +3,8 @@
  * escape.h - the escape key of a console on a terminal, Ctrl-a: before COMMAND it asks for
  * something, twice it is one Ctrl-a, before any other key it is nothing.
  */
-#ifndef EBB_ESCAPE_H
-#define EBB_ESCAPE_H
+#ifndef EBB_CHARDEV_ESCAPE_H
+#define EBB_CHARDEV_ESCAPE_H
 
 #include "vmm/base/types.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* escape.c - the escape key of a console on a terminal. */
-#include "vmm/escape.h"
+#include "vmm/chardev/escape.h"
 
 #define ESCAPE_KEY 1 /* Ctrl-a */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* console.c - where a console or a channel is reached. */
-#include "vmm/console.h"
+/* backend.c - where a console or a channel is reached. */
+#include "vmm/chardev/backend.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +15,8 @@
 #include <termios.h>
 
 #include "vmm/base/log.h"
+#include "vmm/chardev/terminal.h"
 #include "vmm/rundir/vm_socket.h"
-#include "vmm/terminal.h"
 
 struct console {
 	struct loop *loop;

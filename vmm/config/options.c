@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.c - a command line as a table. */
-#include "vmm/options.h"
+#include "vmm/config/options.h"
 
 #include <ctype.h>
 #include <errno.h>

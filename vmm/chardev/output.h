@@ -3,8 +3,8 @@
  * output.h - writing to a file that we share with others, our standard output above all, without
  * ever waiting for it and without making it non-blocking for the others.
  */
-#ifndef EBB_OUTPUT_H
-#define EBB_OUTPUT_H
+#ifndef EBB_CHARDEV_OUTPUT_H
+#define EBB_CHARDEV_OUTPUT_H
 
 #include <sys/types.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_autosize.c - what a guest may ask for, as options. */
-#include "vmm/config_autosize.h"
+#include "vmm/config/config_autosize.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * Whatever the source, an option becomes the text that the command line would have; these are kept
  * in one object, by name: {"NAME": {"from": FILE or null, "values": [TEXT or null, ...]}}.
  */
-#include "vmm/config_file.h"
+#include "vmm/config/config_file.h"
 
 #include <ctype.h>
 #include <errno.h>

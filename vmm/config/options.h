@@ -3,8 +3,8 @@
  * options.h - a command line as a table: one row per option gives parsing, checking, --help,
  * completion, the manual page and the key of a configuration file.
  */
-#ifndef EBB_OPTIONS_H
-#define EBB_OPTIONS_H
+#ifndef EBB_CONFIG_OPTIONS_H
+#define EBB_CONFIG_OPTIONS_H
 
 #include "vmm/base/types.h"
 

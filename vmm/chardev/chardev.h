@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * console_port.h - the two directions of a serial port or one of the virtio console, and the one
+ * chardev.h - the two directions of a serial port or one of the virtio console, and the one
  * peer at most that is attached. A reader that is slow makes the port look busy, so that nothing is
  * lost: it slows the guest down, never the loop. While nobody reads the guest goes on. Input waits
  * in a buffer of CONSOLE_INPUT_BYTES for a guest that is slow to read.
@@ -13,12 +13,12 @@
  *
  * Thread: what the device calls any, under the device lock; the rest the loop.
  */
-#ifndef EBB_CONSOLE_PORT_H
-#define EBB_CONSOLE_PORT_H
+#ifndef EBB_CHARDEV_CHARDEV_H
+#define EBB_CHARDEV_CHARDEV_H
 
 #include "devices/ends.h"
 #include "vmm/base/loop.h"
-#include "vmm/output.h"
+#include "vmm/chardev/output.h"
 
 #define CONSOLE_TAIL_BYTES 65536
 #define CONSOLE_INPUT_BYTES 4096

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.h - what `ebb run` was asked for, checked. */
-#ifndef EBB_CONFIG_H
-#define EBB_CONFIG_H
+#ifndef EBB_CONFIG_CONFIG_H
+#define EBB_CONFIG_CONFIG_H
 
 #include <limits.h>
 
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "vmm/base/types.h"
-#include "vmm/console.h"
+#include "vmm/chardev/backend.h"
+#include "vmm/config/options.h"
 #include "vmm/memory/huge.h"
-#include "vmm/options.h"
 #include "vmm/rundir/vm_path.h"
 
 #define BALLOON_ID "balloon0" /* of the one balloon; elastic devices have other names */

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * console.h - where a console is reached: standard input and output, a unix socket, a pseudo
+ * backend.h - where a console is reached: standard input and output, a unix socket, a pseudo
  * terminal, or nowhere; a channel always at a socket. It lives as long as the process, through
  * resets of the VM.
  * One client at a time: at the socket of a console a second one is told so and closed, as long as
  * the first has not hung up; at that of a channel those who come wait in the backlog for their turn,
  * in order; at the pseudo terminal those who open it share it. What clients see of output that came
- * while none was there, and what a slow one causes, says console_port.h. Thread: the loop.
+ * while none was there, and what a slow one causes, says chardev.h. Thread: the loop.
  */
-#ifndef EBB_CONSOLE_H
-#define EBB_CONSOLE_H
+#ifndef EBB_CHARDEV_BACKEND_H
+#define EBB_CHARDEV_BACKEND_H
 
 #include <sys/types.h>
 
 #include "vmm/base/loop.h"
-#include "vmm/console_port.h"
+#include "vmm/chardev/chardev.h"
 
 enum console_kind { CONSOLE_STDIO, CONSOLE_UNIX, CONSOLE_PTY, CONSOLE_NONE };
 /* 0 or -EINVAL for an unknown name: stdio, unix, pty, none (not logged). */

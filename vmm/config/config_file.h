@@ -5,10 +5,10 @@
  * says: true or false, a number, a text as on the command line, or for SIZE,KEY=VALUE an object
  * {"size": TEXT, KEY: TEXT}. A list holds an option that may be repeated.
  */
-#ifndef EBB_CONFIG_FILE_H
-#define EBB_CONFIG_FILE_H
+#ifndef EBB_CONFIG_CONFIG_FILE_H
+#define EBB_CONFIG_CONFIG_FILE_H
 
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 struct json_object;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* output.c - writing without waiting. */
-#include "vmm/output.h"
+#include "vmm/chardev/output.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* terminal.c - raw mode on standard input, given back on every way out of the program. */
-#include "vmm/terminal.h"
+#include "vmm/chardev/terminal.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -2,8 +2,8 @@
 /*
  * terminal.h - raw mode on standard input, given back on every way out of the program.
  */
-#ifndef EBB_TERMINAL_H
-#define EBB_TERMINAL_H
+#ifndef EBB_CHARDEV_TERMINAL_H
+#define EBB_CHARDEV_TERMINAL_H
 
 #include "vmm/base/types.h"
 
