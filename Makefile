@@ -39,7 +39,8 @@ LIBS := -l:libjson-c.a -l:libfdt.a
 # Folders in the order of their layers. Everything but main.c goes into an archive, so that a test
 # links what it uses.
 LIB_DIRS := vmm/base vmm/json vmm/rundir vmm/policy vmm/memory virtio devices loader \
-            vmm/kvm vmm/kvm/$(ARCH) vmm/control vmm/agent vmm/chardev vmm/config
+            vmm/kvm vmm/kvm/$(ARCH) vmm/control vmm/agent vmm/chardev vmm/config \
+            vmm/cli
 LIB_SRC  := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)) $(filter-out vmm/main.c,$(wildcard vmm/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 NO_GIT   := $(B)/tests/unit/libgit2.so

@@ -18,6 +18,7 @@
 #include "vmm/autosizing.h"
 #include "vmm/ballooning.h"
 #include "vmm/base/bus.h"
+#include "vmm/base/exit_code.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/platform.h"
 #include "vmm/chardev/backend.h"
@@ -38,15 +39,6 @@
 
 /* Linux, x86 with less than 64 GiB: the unit in which it takes memory. */
 #define GUEST_MEMORY_BLOCK (128 * MiB)
-
-/* Exit codes of `ebb run`. */
-#define EXIT_POWER_OFF 0
-#define EXIT_NO_REBOOT 32
-#define EXIT_CRASH 33
-#define EXIT_PANIC 34
-#define EXIT_BAD_ARGUMENTS 35
-#define EXIT_VIOLATION 37
-#define EXIT_TIMEOUT 124 /* as timeout(1) has it */
 
 enum machine_state {
 	MACHINE_PRELAUNCH, /* built, never ran */

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
 #include "vmm/base/version.h"
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/verbs.h"
 
 const struct verb *const verbs[] = {
 	&verb_run,   &verb_list,   &verb_stat,	    &verb_resize, &verb_balloon,

@@ -3,8 +3,8 @@
  * screen.h - a block of text on standard output, a terminal, that is drawn again and again in the
  * same place. What was on the terminal before stays above it.
  */
-#ifndef EBB_SCREEN_H
-#define EBB_SCREEN_H
+#ifndef EBB_CLI_SCREEN_H
+#define EBB_CLI_SCREEN_H
 
 #include "vmm/base/types.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_version.c - ebb version. */
+/* version.c - ebb version. */
 #include <stdio.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/version.h"
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/verbs.h"
 
 static int run(const struct verb *verb, int argc, char **argv)
 {

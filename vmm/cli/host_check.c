@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doctor.c - what Ebb needs of a host, tried out with the code that `ebb run` uses. */
-#include "vmm/doctor.h"
+/* host_check.c - what Ebb needs of a host, tried out with the code that `ebb run` uses. */
+#include "vmm/cli/host_check.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -15,7 +15,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
-#include "vmm/kernel_log.h"
+#include "vmm/cli/kernel_log.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/ram.h"
 #include "vmm/memory/uffd.h"

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_resize.c - ebb resize and ebb balloon: start a resize job, and follow it. */
+/* resize.c - ebb resize and ebb balloon: start a resize job, and follow it. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
-#include "vmm/machine.h"
-#include "vmm/verb_follow.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/follow.h"
+#include "vmm/cli/verbs.h"
+#include "vmm/config/config.h"
 
 struct resize_options {
 	struct job_options job;

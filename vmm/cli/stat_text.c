@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stat_text.c - what a VM says of itself, as text. */
-#include "vmm/stat_text.h"
+#include "vmm/cli/stat_text.h"
 
 #include <string.h>
 
-#include "vmm/autosize_text.h"
 #include "vmm/base/size.h"
+#include "vmm/cli/autosize_text.h"
 #include "vmm/control/qmp_client.h"
 
 static const char *size_of(struct json_object *o, const char *key, char text[SIZE_TEXT_BYTES])

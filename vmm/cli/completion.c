@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verb_completion.c - ebb completion: scripts for bash and zsh, made of the tables of options.
+ * completion.c - ebb completion: scripts for bash and zsh, made of the tables of options.
  * Names of VMs come from `ebb list` at the time.
  */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/verbs.h"
 
 /* Word I of a verb's usage, which is no option; false: there is none. */
 static bool usage_word(const struct verb *verb, unsigned int i, char word[32])

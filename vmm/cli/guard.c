@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_guard.c - ebb guard: what a guest did to memory that it gave back. */
+/* guard.c - ebb guard: what a guest did to memory that it gave back. */
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/verbs.h"
+#include "vmm/config/config.h"
 
 struct guard_options {
 	bool json;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_dump.c - ebb dump: the memory and registers of a guest as an ELF core file. */
+/* dump.c - ebb dump: the memory and registers of a guest as an ELF core file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -7,12 +7,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
 #include "vmm/base/signals.h"
 #include "vmm/base/size.h"
-#include "vmm/machine.h"
-#include "vmm/screen.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/screen.h"
+#include "vmm/cli/verbs.h"
 
 #define POLL_MS 100
 

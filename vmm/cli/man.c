@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_man.c - ebb man: the manual page, of the tables that --help shows. man(7) macros. */
+/* man.c - ebb man: the manual page, of the tables that --help shows. man(7) macros. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/version.h"
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/verbs.h"
 
 static const struct {
 	const char *code, *meaning;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_follow.c - waits for a job of a VM. */
-#include "vmm/verb_follow.h"
+/* follow.c - waits for a job of a VM. */
+#include "vmm/cli/follow.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/cli/screen.h"
 #include "vmm/config/options.h"
-#include "vmm/screen.h"
 
 #define POLL_MS 100
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* screen.c - a block of text that is drawn in place. */
-#include "vmm/screen.h"
+#include "vmm/cli/screen.h"
 
 #include <stdio.h>
 #include <string.h>

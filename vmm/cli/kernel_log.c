@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kernel_log.c - the ring of the kernel's messages, read once as text. */
-#include "vmm/kernel_log.h"
+#include "vmm/cli/kernel_log.h"
 
 #include <stdio.h>
 #include <string.h>

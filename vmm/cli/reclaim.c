@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_reclaim.c - ebb reclaim: take a guest's free memory now. */
+/* reclaim.c - ebb reclaim: take a guest's free memory now. */
 #include <stdio.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/size.h"
-#include "vmm/machine.h"
-#include "vmm/verb_follow.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/follow.h"
+#include "vmm/cli/verbs.h"
 
 static const struct option_row rows[] = {
 	JOB_WAIT_ROW,

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_working_set.c - ebb working-set: how much of a guest's memory lay idle for how long. */
+/* working_set.c - ebb working-set: how much of a guest's memory lay idle for how long. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/autosize_text.h"
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/autosize_text.h"
+#include "vmm/cli/verbs.h"
+#include "vmm/memory/working_sets.h"
 
 /* For the first node's answer, and then for those of others. */
 #define ANSWER_MS 5000

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stat_text.h - what a VM says of itself, as text: targets beside facts, in at most 80 columns. */
-#ifndef EBB_STAT_TEXT_H
-#define EBB_STAT_TEXT_H
+#ifndef EBB_CLI_STAT_TEXT_H
+#define EBB_CLI_STAT_TEXT_H
 
 #include <json-c/json.h>
 #include <stdio.h>

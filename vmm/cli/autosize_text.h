@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* autosize_text.h - what is known of a guest's need, and what was decided, as text of few lines. */
-#ifndef EBB_AUTOSIZE_TEXT_H
-#define EBB_AUTOSIZE_TEXT_H
+#ifndef EBB_CLI_AUTOSIZE_TEXT_H
+#define EBB_CLI_AUTOSIZE_TEXT_H
 
 #include <json-c/json.h>
 #include <stdio.h>

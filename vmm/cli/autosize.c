@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_autosize.c - ebb autosize: what a guest may get when it asks, and why it has what it has. */
+/* autosize.c - ebb autosize: what a guest may get when it asks, and why it has what it has. */
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/autosize_text.h"
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
+#include "vmm/cli/autosize_text.h"
+#include "vmm/cli/verbs.h"
 #include "vmm/config/config_autosize.h"
 #include "vmm/json/members.h"
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
 
 struct autosize_options {
 	bool json;

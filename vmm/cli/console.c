@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_console.c - ebb console: standard input and output become the console of a running VM. */
+/* console.c - ebb console: standard input and output become the console of a running VM. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -8,14 +8,14 @@
 #include <sys/socket.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
 #include "vmm/base/signals.h"
 #include "vmm/chardev/escape.h"
 #include "vmm/chardev/output.h"
 #include "vmm/chardev/terminal.h"
-#include "vmm/machine.h"
+#include "vmm/cli/verbs.h"
 #include "vmm/rundir/vm_socket.h"
-#include "vmm/verbs.h"
 
 #define CONNECT_TIMEOUT_NS (10 * NS_PER_S)
 #define TALKING (-1)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * doctor.h - what Ebb needs of a host, tried out with the code that `ebb run` uses, one check at a
+ * host_check.h - what Ebb needs of a host, tried out with the code that `ebb run` uses, one check at a
  * time. Nothing of the host is changed.
  */
-#ifndef EBB_DOCTOR_H
-#define EBB_DOCTOR_H
+#ifndef EBB_CLI_HOST_CHECK_H
+#define EBB_CLI_HOST_CHECK_H
 
 #include "vmm/base/types.h"
 

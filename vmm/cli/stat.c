@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_stat.c - ebb list and ebb stat: which VMs there are, and the memory of one. */
+/* stat.c - ebb list and ebb stat: which VMs there are, and the memory of one. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/ttydefaults.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
 #include "vmm/base/signals.h"
 #include "vmm/chardev/terminal.h"
-#include "vmm/machine.h"
+#include "vmm/cli/screen.h"
+#include "vmm/cli/stat_text.h"
+#include "vmm/cli/verbs.h"
 #include "vmm/rundir/vm_socket.h"
-#include "vmm/screen.h"
-#include "vmm/stat_text.h"
-#include "vmm/verbs.h"
 
 /* The sockets of a VM that died. */
 static void remove_remains(const char *name)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_run.c - ebb run: starts a VM in this process, or in one of its own. */
+/* run.c - ebb run: starts a VM in this process, or in one of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -10,9 +10,9 @@
 #include "vmm/base/given.h"
 #include "vmm/base/log.h"
 #include "vmm/chardev/terminal.h"
+#include "vmm/cli/verbs.h"
 #include "vmm/config/config_file.h"
 #include "vmm/machine.h"
-#include "vmm/verbs.h"
 
 /* Standard error goes on where somebody can read it later, and keeps nobody waiting for its end. */
 static void leave_standard_files(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_follow.h - a verb that waits for the job it has started: progress line, Ctrl-c, exit code. */
-#ifndef EBB_VERB_FOLLOW_H
-#define EBB_VERB_FOLLOW_H
+/* follow.h - a verb that waits for the job it has started: progress line, Ctrl-c, exit code. */
+#ifndef EBB_CLI_FOLLOW_H
+#define EBB_CLI_FOLLOW_H
 
 #include "vmm/control/qmp_client.h"
 

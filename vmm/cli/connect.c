@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb.c - what the verbs that talk to a running VM have in common. */
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
+/* connect.c - what the verbs that talk to a running VM have in common. */
+#include "vmm/cli/verbs.h"
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
 
 #define REPLY_TIMEOUT_MS 10000

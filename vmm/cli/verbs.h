@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verbs.h - the verbs of the command line, one file each; main.c has the list. */
-#ifndef EBB_VERBS_H
-#define EBB_VERBS_H
+#ifndef EBB_CLI_VERBS_H
+#define EBB_CLI_VERBS_H
 
 #include "vmm/config/options.h"
 #include "vmm/control/qmp_client.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_control.c - the verbs that are one command to a running VM, and stop. */
+/* control.c - the verbs that are one command to a running VM, and stop. */
 #include <errno.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/verbs.h"
+#include "vmm/cli/verbs.h"
 
 #define STOP_TIMEOUT_NS (30 * NS_PER_S)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kernel_log.h - what the host's kernel said (dmesg), for those who must tell a cause. */
-#ifndef EBB_KERNEL_LOG_H
-#define EBB_KERNEL_LOG_H
+#ifndef EBB_CLI_KERNEL_LOG_H
+#define EBB_CLI_KERNEL_LOG_H
 
 #include "vmm/base/types.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* autosize_text.c - a guest's need, and what was decided, as text. */
-#include "vmm/autosize_text.h"
+#include "vmm/cli/autosize_text.h"
 
 #include <string.h>
 #include <time.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_doctor.c - ebb doctor: whether this host can run VMs, and what would help. */
+/* host_check.c - ebb doctor: whether this host can run VMs, and what would help. */
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/doctor.h"
+#include "vmm/base/exit_code.h"
+#include "vmm/cli/host_check.h"
+#include "vmm/cli/verbs.h"
 #include "vmm/json/members.h"
-#include "vmm/machine.h"
-#include "vmm/verbs.h"
 
 struct doctor_options {
 	bool json;
