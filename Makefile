@@ -39,16 +39,16 @@ LIBS := -l:libjson-c.a -l:libfdt.a
 # Folders in the order of their layers. Everything but main.c goes into an archive, so that a test
 # links what it uses.
 LIB_DIRS := vmm/base vmm/json vmm/rundir vmm/policy vmm/memory virtio devices loader \
-            vmm/kvm vmm/kvm/$(ARCH) vmm/control vmm/agent vmm/chardev vmm/config \
-            vmm/cli
-LIB_SRC  := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)) $(filter-out vmm/main.c,$(wildcard vmm/*.c))
+            vmm/kvm vmm/kvm/$(ARCH) vmm/control vmm/agent vmm/dump vmm/chardev vmm/config \
+            vmm/machine vmm/monitor vmm/process vmm/cli
+LIB_SRC  := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 NO_GIT   := $(B)/tests/unit/libgit2.so
 UNIT_LIB := $(filter-out $(UNIT_SRC) tests/unit/no_git.c,$(wildcard tests/unit/*.c))
 UNIT     := $(UNIT_SRC:%.c=$(B)/%)
 HELPERS  := $(patsubst %.c,$(B)/%,$(filter-out tests/rig/count.c,$(wildcard tests/rig/*.c)) \
               $(wildcard tests/lib/*.c tests/bench/*.c))
-HEADERS  := $(foreach d,$(LIB_DIRS) vmm tests/unit tests/fuzz,$(wildcard $(d)/*.h))
+HEADERS  := $(foreach d,$(LIB_DIRS) tests/unit tests/fuzz,$(wildcard $(d)/*.h))
 objs      = $(patsubst %.c,$(B)/%.o,$(1))
 
 # The program prints its own manual page and completions, from its tables.
@@ -76,7 +76,7 @@ $(B)/ebb: $(call objs,vmm/main.c) $(B)/libebb.a
 
 $(B)/libebb.a: $(call objs,$(LIB_SRC))
 	@echo "  AR    $@"
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) qcs $@ $^
 
 $(B)/%.o: %.c
 	@echo "  CC    $<"; mkdir -p $(@D)

@@ -19,7 +19,7 @@ ROUNDS = int(os.environ.get("EBB_AGENT_ROUNDS", 2))
 RATE = int(os.environ.get("EBB_AGENT_RATE", 0))
 CACHE, HOT, AGE = map(int, os.environ.get("EBB_AGENT_CACHE", "128,32,10").split(","))
 IDLE = int(os.environ.get("EBB_AGENT_IDLE", 4))
-# vmm/autosizing.h, guests/agent/shortage.c
+# vmm/machine/autosizer.h, guests/agent/shortage.c
 INTERVAL_S = 2
 FASTEST_RATE = GiB
 

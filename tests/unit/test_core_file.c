@@ -4,7 +4,7 @@
 #include <elf.h>
 #include <string.h>
 
-#include "vmm/core_file.h"
+#include "vmm/dump/core_file.h"
 
 #define BLOCK (2 * MiB)
 #define LOW_BYTES (4 * MiB)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "vmm/core_writer.h"
+#include "vmm/dump/core_writer.h"
 
 #define BLOCK (2 * MiB)
 #define LOW_BYTES (4 * MiB)

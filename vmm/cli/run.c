@@ -12,7 +12,7 @@
 #include "vmm/chardev/terminal.h"
 #include "vmm/cli/verbs.h"
 #include "vmm/config/config_file.h"
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 
 /* Standard error goes on where somebody can read it later, and keeps nobody waiting for its end. */
 static void leave_standard_files(void)

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* autosize.c - the agent and the policy as control clients see them. */
+#include "vmm/monitor/autosize.h"
+
+#include <stdio.h>
+
+#include "vmm/base/log.h"
+#include "vmm/config/config_autosize.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
+
+#define EXPLANATION_BYTES 256
+
+static int not_there(struct qmp_error *err)
+{
+	return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE,
+			"the VM has no port for an agent; start it with --max SIZE or --agent=on");
+}
+
+/* --- the agent --------------------------------------------------------------------------------- */
+
+/* What was said; UINT64_MAX is what was not. */
+static void add_said(struct json_object *o, const char *key, uint64_t value)
+{
+	if (value != UINT64_MAX)
+		add_u64(o, key, value);
+}
+
+/* A stall time's part of the time between two reports. */
+static void add_percent(struct json_object *o, const char *key, uint64_t before_us, uint64_t now_us,
+			uint64_t ns)
+{
+	if (before_us == UINT64_MAX || now_us == UINT64_MAX || now_us < before_us || !ns)
+		return;
+	json_object_object_add(o, key,
+			       json_object_new_double((double)(now_us - before_us) * 1000 * 100 /
+						      (double)ns));
+}
+
+static struct json_object *status_object(const struct autosizing *a)
+{
+	const struct agent_report *r = &a->report, *b = &a->before;
+	const struct autosize_status *s = &r->status;
+	struct json_object *o = json_object_new_object();
+
+	add_u64(o, "seconds", r->at_s);
+	add_u64(o, "age-ms", (run_clock_ns(&a->clock) - r->at_ns) / NS_PER_MS);
+	add_said(o, "total", s->total_bytes);
+	add_said(o, "available", s->available_bytes);
+	add_said(o, "free", s->free_bytes);
+	add_said(o, "file", s->file_bytes);
+	add_said(o, "swap-free", r->swap_free_bytes);
+	add_said(o, "some-us", s->some_us);
+	add_said(o, "full-us", s->full_us);
+	add_said(o, "refault", s->refault_bytes);
+	add_said(o, "evicted", s->evicted_bytes);
+	add_said(o, "oom-kills", s->oom_kills);
+	if (b->at_ns) {
+		add_percent(o, "some-percent", b->status.some_us, s->some_us, r->at_ns - b->at_ns);
+		add_percent(o, "full-percent", b->status.full_us, s->full_us, r->at_ns - b->at_ns);
+	}
+	return o;
+}
+
+static void add_hello(struct json_object *o, const struct agent_hello *h)
+{
+	struct json_object *can = json_object_new_array();
+
+	add_u64(o, "version", h->version);
+	if (h->agent[0])
+		add_str(o, "agent", h->agent);
+	if (h->kernel[0])
+		add_str(o, "kernel", h->kernel);
+	for (unsigned int i = 0; i < AGENT_NR_CANS; i++)
+		if (h->can >> i & 1)
+			json_object_array_add(can, json_object_new_string(agent_cans[i]));
+	json_object_object_add(o, "can", can);
+}
+
+static struct json_object *agent_object(const struct autosizing *a)
+{
+	const struct agent_session *s = &a->port.session;
+	struct json_object *o = json_object_new_object();
+
+	add_str(o, "state", agent_state_name(s->state));
+	if (s->state != AGENT_GONE)
+		add_hello(o, &s->hello);
+	add_u64(o, "lines", s->nr_lines);
+	add_u64(o, "faults", s->nr_faults_ever);
+	if (s->fault[0])
+		add_str(o, "last-fault", s->fault);
+	add_u64(o, "unread", s->nr_lost);
+	add_u64(o, "needs", a->nr_needs);
+	if (a->report.at_ns)
+		json_object_object_add(o, "status", status_object(a));
+	return o;
+}
+
+int query_agent(void *ctx, struct json_object *args, struct json_object **ret,
+		struct qmp_error *err)
+{
+	const struct machine *m = ctx;
+
+	(void)args;
+	if (!m->autosizing.on)
+		return not_there(err);
+	*ret = agent_object(&m->autosizing);
+	return 0;
+}
+
+/* The event "connected" says who; a state of no agent says so alone. */
+void commands_agent_changed(struct machine *m, enum agent_state state)
+{
+	struct json_object *data = json_object_new_object();
+	const struct agent_session *s = &m->autosizing.port.session;
+
+	if (state == AGENT_BROKEN)
+		log_guest("the guest's agent is not listened to any more until it opens its port "
+			  "anew: %d lines were no messages, the last one: %s", AGENT_FAULTS_MAX,
+			  s->fault);
+	if (state == AGENT_SILENT)
+		log_guest("the guest's agent has fallen silent");
+	add_str(data, "state", agent_state_name(state));
+	if (state == AGENT_CONNECTED)
+		add_hello(data, &s->hello);
+	qmp_event_limited(m->qmp, "__org.ebb_AGENT", NULL, data);
+}
+
+void commands_guest_low(struct machine *m, const struct agent_message *need,
+			const struct autosize_answer *answer)
+{
+	struct json_object *data = json_object_new_object();
+
+	add_str(data, "why", agent_need_name(need->why));
+	add_u64(data, "bytes", need->bytes);
+	add_u64(data, "granted", answer->granted_bytes);
+	add_str(data, "answer", autosize_why_name(answer->why));
+	add_said(data, "available", need->status.available_bytes);
+	qmp_event_limited(m->qmp, "__org.ebb_GUEST_LOW", NULL, data);
+}
+
+/* --- the policy -------------------------------------------------------------------------------- */
+
+static struct json_object *autosize_object(const struct machine *m)
+{
+	const struct autosizing *a = &m->autosizing;
+	const struct autosize *p = &a->policy;
+	const struct autosize_limits *l = &p->limits;
+	struct json_object *o = json_object_new_object();
+	uint64_t now = run_clock_ns(&a->clock);
+	char text[EXPLANATION_BYTES];
+
+	add_bool(o, "enabled", !a->suspended_by);
+	if (a->suspended_by)
+		add_str(o, "suspended-by", a->suspended_by);
+	add_u64(o, "min", l->min_bytes);
+	add_u64(o, "max", l->max_bytes);
+	if (l->ceiling_bytes < l->max_bytes)
+		add_u64(o, "ceiling", l->ceiling_bytes);
+	add_u64(o, "rate", l->rate_mib * MiB);
+	add_u64(o, "cache-age", a->cache_age_s);
+	add_u64(o, "size", autosizing_size_bytes(m));
+	add_u64(o, "ram", p->facts.ram_bytes);
+	add_u64(o, "reserve", p->decision.reserve_bytes);
+	add_u64(o, "reserve-max", p->cfg.reserve_bytes);
+	add_u64(o, "ballooned", p->facts.reserve_bytes);
+	add_u64(o, "level", bucket_level(&p->bucket, now) * MiB);
+	add_str(o, "explanation", autosize_explain(p, now, text, sizeof(text)));
+	return o;
+}
+
+int query_autosize(void *ctx, struct json_object *args, struct json_object **ret,
+		   struct qmp_error *err)
+{
+	const struct machine *m = ctx;
+
+	(void)args;
+	if (!m->autosizing.on)
+		return not_there(err);
+	*ret = autosize_object(m);
+	json_object_object_add(*ret, "agent", agent_object(&m->autosizing));
+	return 0;
+}
+
+static int check_limits(const struct machine *m, const struct autosize_limits *l,
+			struct qmp_error *err)
+{
+	uint64_t most = config_total_bytes(m->cfg);
+
+	if (l->min_bytes < m->cfg->boot_bytes)
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"min %#llx is below the boot memory (%#llx), which stays",
+				(unsigned long long)l->min_bytes,
+				(unsigned long long)m->cfg->boot_bytes);
+	if (l->max_bytes > most)
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"max %#llx is above boot and elastic memory together (%#llx)",
+				(unsigned long long)l->max_bytes, (unsigned long long)most);
+	if (l->min_bytes > l->max_bytes)
+		return qmp_fail(err, QMP_GENERIC_ERROR, "min %#llx is above max (%#llx)",
+				(unsigned long long)l->min_bytes,
+				(unsigned long long)l->max_bytes);
+	return 0;
+}
+
+int set_autosize(void *ctx, struct json_object *args, struct json_object **ret,
+		 struct qmp_error *err)
+{
+	struct machine *m = ctx;
+	struct autosizing *a = &m->autosizing;
+	struct autosize_limits l = a->policy.limits;
+	const char *suspended_by = a->suspended_by;
+	int r;
+
+	if (!a->on)
+		return not_there(err);
+	l.min_bytes = qmp_arg_u64(args, "min", l.min_bytes);
+	l.max_bytes = qmp_arg_u64(args, "max", l.max_bytes);
+	l.ceiling_bytes = qmp_arg_u64(args, "ceiling", l.ceiling_bytes);
+	l.rate_mib = (uint32_t)(qmp_arg_u64(args, "rate", l.rate_mib * MiB) / MiB);
+	r = check_limits(m, &l, err);
+	if (r)
+		return r;
+	if (qmp_arg(args, "enabled"))
+		suspended_by = qmp_arg_bool(args, "enabled", true) ? NULL : "a client";
+	autosizing_set(m, &l, (uint32_t)qmp_arg_u64(args, "cache-age", a->cache_age_s),
+		       suspended_by);
+	*ret = autosize_object(m);
+	return 0;
+}
+
+void commands_autosize_changed(struct machine *m)
+{
+	qmp_event_limited(m->qmp, "__org.ebb_AUTOSIZE", NULL, autosize_object(m));
+}
+
+void add_autosize(struct json_object *o, const struct machine *m)
+{
+	if (!m->autosizing.on)
+		return;
+	json_object_object_add(o, "agent", agent_object(&m->autosizing));
+	json_object_object_add(o, "autosize", autosize_object(m));
+}

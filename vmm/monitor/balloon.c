@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* balloon.c - the balloon as control clients see it. */
+#include "vmm/monitor/balloon.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "vmm/base/clock.h"
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
+#include "vmm/monitor/memory.h"
+
+#define LOOK_NS (5 * NS_PER_MS)
+#define RECLAIM_TIMEOUT_S 60
+
+/* QEMU's meaning: a command for a device that is not there. */
+static int no_balloon(struct qmp_error *err)
+{
+	return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE, "No balloon device has been activated");
+}
+
+static struct balloon *balloon_in(const void *ctx)
+{
+	return ((const struct machine *)ctx)->ballooning.balloon;
+}
+
+/* --- its size ---------------------------------------------------------------------------------- */
+
+struct json_object *balloon_job_object(const struct machine *m)
+{
+	struct resize_status s = balloon_job(balloon_in(m));
+	struct balloon_info info;
+
+	balloon_info(balloon_in(m), &info);
+	return resize_object(BALLOON_ID, &s, info.size_bytes);
+}
+
+int balloon(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err)
+{
+	int64_t value = qmp_arg_i64(args, "value", 0);
+
+	(void)ret;
+	if (!balloon_in(ctx))
+		return no_balloon(err);
+	if (value < 0)
+		return qmp_fail(err, QMP_GENERIC_ERROR, "Parameter 'target' expects a size");
+	if (!value)
+		return 0;
+	balloon_resize(balloon_in(ctx), (uint64_t)value, 0);
+	autosizing_overridden(ctx, "the balloon was set");
+	return 0;
+}
+
+static struct json_object *actual_object(const struct machine *m)
+{
+	struct json_object *o = json_object_new_object();
+	struct balloon_info info;
+
+	balloon_info(balloon_in(m), &info);
+	add_u64(o, "actual", info.size_bytes);
+	return o;
+}
+
+int query_balloon(void *ctx, struct json_object *args, struct json_object **ret,
+		  struct qmp_error *err)
+{
+	(void)args;
+	if (!balloon_in(ctx))
+		return no_balloon(err);
+	*ret = actual_object(ctx);
+	return 0;
+}
+
+void commands_balloon_changed(void *ctx)
+{
+	struct machine *m = ctx;
+
+	if (balloon_in(m))
+		qmp_event_limited(m->qmp, "BALLOON_CHANGE", NULL, actual_object(m));
+}
+
+void commands_balloon_job_changed(void *ctx)
+{
+	struct machine *m = ctx;
+
+	if (balloon_in(m))
+		qmp_event(m->qmp, "__org.ebb_RESIZE", balloon_job_object(m));
+}
+
+/* --- statistics -------------------------------------------------------------------------------- */
+
+struct json_object *guest_stats_object(const struct machine *m)
+{
+	struct json_object *o = json_object_new_object(), *stats = json_object_new_object();
+	struct balloon_info info;
+
+	balloon_info(balloon_in(m), &info);
+	for (unsigned int i = 0; i < BALLOON_NR_STATS; i++)
+		add_u64(stats, balloon_stat_name(i), info.stats.value[i]);
+	json_object_object_add(o, "stats", stats);
+	add_u64(o, "last-update", info.stats_s);
+	return o;
+}
+
+int query_guest_stats(void *ctx, struct json_object *args, struct json_object **ret,
+		      struct qmp_error *err)
+{
+	int r;
+
+	(void)args, (void)ret;
+	if (!balloon_in(ctx))
+		return no_balloon(err);
+	r = ballooning_wait_stats(ctx);
+	if (r == -EBUSY)
+		return qmp_fail(err, QMP_GENERIC_ERROR, "too many clients wait for statistics");
+	if (r)
+		return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE,
+				"no virtio-balloon driver with statistics is ready in the guest");
+	return QMP_DEFERRED;
+}
+
+void commands_guest_stats(struct machine *m, struct qmp_session *client, bool fresh)
+{
+	struct qmp_error err = { 0 };
+
+	if (fresh)
+		qmp_reply(client, 0, guest_stats_object(m), &err);
+	else
+		qmp_reply(client, qmp_fail(&err, QMP_GENERIC_ERROR,
+					   "the guest has sent no statistics for a second; qom-get "
+					   "guest-stats has those before"), NULL, &err);
+}
+
+/* --- reclaim ----------------------------------------------------------------------------------- */
+
+static struct json_object *reclaim_object(const struct machine *m)
+{
+	struct json_object *o = json_object_new_object();
+	const struct reclaim *r;
+	struct balloon_info info;
+	uint64_t now = clock_ns();
+
+	balloon_info(balloon_in(m), &info);
+	r = &info.reclaim;
+	add_u64(o, "id", r->id);
+	add_str(o, "state", reclaim_state_name(r->state));
+	add_u64(o, "elapsed-ms",
+		((r->state == RECLAIM_RUNNING ? now : r->ended_ns) - r->started_ns) / NS_PER_MS);
+	if (r->state == RECLAIM_RUNNING)
+		add_u64(o, "left-ms", (max_u64(r->deadline_ns, now) - now) / NS_PER_MS);
+	add_u64(o, "hinted", r->hinted_bytes);
+	add_u64(o, "freed", r->freed_bytes);
+	add_u64(o, "written", r->written_bytes);
+	add_u64(o, "batches", r->nr_batches);
+	if (r->reason != RECLAIM_UNHINDERED) {
+		add_str(o, "reason", reclaim_reason_name(r->reason));
+		add_str(o, "explanation", reclaim_explain(r->reason));
+	}
+	return o;
+}
+
+int start_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
+		  struct qmp_error *err)
+{
+	uint64_t deadline_ns = deadline_arg(args);
+	int r;
+
+	if (!balloon_in(ctx))
+		return no_balloon(err);
+	if (!deadline_ns)
+		deadline_ns = clock_ns() + RECLAIM_TIMEOUT_S * NS_PER_S;
+	r = balloon_reclaim(balloon_in(ctx), deadline_ns);
+	if (r == -EBUSY)
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"a reclaim is running; __org.ebb_query-reclaim tells how far it "
+				"is");
+	if (r == -ENODEV)
+		return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE,
+				"no virtio-balloon driver with free page hinting is ready in the "
+				"guest");
+	if (r)
+		return r;
+	*ret = reclaim_object(ctx);
+	return 0;
+}
+
+int query_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
+		  struct qmp_error *err)
+{
+	(void)args;
+	if (!balloon_in(ctx))
+		return no_balloon(err);
+	*ret = reclaim_object(ctx);
+	return 0;
+}
+
+int cancel_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
+		   struct qmp_error *err)
+{
+	(void)args;
+	if (!balloon_in(ctx))
+		return no_balloon(err);
+	if (balloon_cancel_reclaim(balloon_in(ctx)))
+		return qmp_fail(err, QMP_GENERIC_ERROR, "no reclaim is running");
+	*ret = reclaim_object(ctx);
+	return 0;
+}
+
+void commands_reclaim_changed(void *ctx)
+{
+	struct machine *m = ctx;
+
+	if (balloon_in(m))
+		qmp_event(m->qmp, "__org.ebb_RECLAIM", reclaim_object(m));
+}
+
+/* --- ledger ------------------------------------------------------------------------------------ */
+
+struct json_object *balloon_object(struct machine *m)
+{
+	struct returned *r = &m->ballooning.returned;
+	const struct returned_counters *c = &r->counters;
+	struct json_object *o;
+	struct balloon_info info;
+
+	if (!balloon_in(m))
+		return NULL;
+	/* The host is asked, not believed. */
+	(void)returned_look(r, LOOK_NS);
+	o = json_object_new_object();
+	balloon_info(balloon_in(m), &info);
+	add_str(o, "id", BALLOON_ID);
+	add_u64(o, "size", info.size_bytes);
+	add_u64(o, "target", info.target_bytes);
+	add_u64(o, "claimed", info.claimed_bytes);
+	add_u64(o, "ballooned", returned_bytes(r, RETURNED_BALLOONED));
+	add_u64(o, "waiting", info.waiting_bytes);
+	add_u64(o, "touched", r->touched_bytes);
+	add_u64(o, "reported", returned_bytes(r, RETURNED_REPORTED));
+	add_u64(o, "hinted", returned_bytes(r, RETURNED_HINTED));
+	add_u64(o, "reported-total", c->bytes[RETURNED_REPORTED]);
+	add_u64(o, "hinted-total", c->bytes[RETURNED_HINTED]);
+	add_u64(o, "used-again-total",
+		c->back_bytes[RETURNED_REPORTED] + c->back_bytes[RETURNED_HINTED]);
+	add_u64(o, "poisoned-total", info.counters.kept_bytes);
+	add_bool(o, "driver", info.driver_ready);
+	json_object_object_add(o, "resize", balloon_job_object(m));
+	json_object_object_add(o, "reclaim", reclaim_object(m));
+	return o;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console.h - what control clients see of consoles and ports. */
+#ifndef EBB_MONITOR_CONSOLE_H
+#define EBB_MONITOR_CONSOLE_H
+
+#include "vmm/control/qmp_server.h"
+#include "vmm/machine/machine.h"
+
+/* Types of what is returned (json/schema.h). */
+#define CONSOLE_MEMBERS "kind:s path:s attached:b pid?:u"
+#define CONSOLES_MEMBERS                                                                           \
+	"console:{" CONSOLE_MEMBERS "} hvc?:{" CONSOLE_MEMBERS "} "                                \
+	"ports:[{name:s open:b " CONSOLE_MEMBERS "}]"
+
+/* Adds the members of CONSOLES_MEMBERS. */
+void add_consoles(struct json_object *o, const struct machine *m);
+
+/* A command function (qmp_server.h); CTX is the machine. */
+int query_chardev(void *ctx, struct json_object *args, struct json_object **ret,
+		  struct qmp_error *err);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dump.c - where a dump goes, when it is answered, and how far it is. */
+#include "vmm/monitor/dump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "vmm/json/members.h"
+#include "vmm/json/schema.h"
+#include "vmm/machine/machine.h"
+
+static struct json_object *dump_object(const struct dump *d)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_str(o, "status", dump_state_name(d->state));
+	add_u64(o, "completed", d->done_bytes);
+	add_u64(o, "total", d->total_bytes);
+	return o;
+}
+
+static void tell(struct machine *m, const char *error)
+{
+	struct json_object *data = json_object_new_object();
+
+	json_object_object_add(data, "result", dump_object(&m->dump));
+	if (error)
+		add_str(data, "error", error);
+	qmp_event(m->qmp, "DUMP_COMPLETED", data);
+}
+
+static void ended(void *ctx, const char *error)
+{
+	struct machine *m = ctx;
+	struct qmp_session *client = m->dump_client;
+	struct qmp_error err = { 0 };
+	int r = 0;
+
+	m->dump_client = NULL;
+	tell(m, error);
+	if (error)
+		r = qmp_fail(&err, QMP_GENERIC_ERROR, "dump: %s", error);
+	if (client)
+		qmp_reply(client, r, NULL, &err);
+}
+
+/* The descriptor that PROTOCOL leads to, the caller's; or -EINVAL and ERR. */
+static int open_protocol(struct machine *m, const char *protocol, struct qmp_error *err)
+{
+	int fd;
+
+	if (!strncmp(protocol, "fd:", 3))
+		return qmp_take_fd(m->qmp, protocol + 3, err);
+	if (strncmp(protocol, "file:", 5) != 0)
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"parameter 'protocol' must start with 'file:' or 'fd:'");
+	/* Never waits for a reader of a FIFO. */
+	fd = open(protocol + 5, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		  0600);
+	if (fd < 0)
+		return qmp_fail(err, QMP_GENERIC_ERROR, "dump: %.256s: %s", protocol + 5,
+				strerror(errno));
+	return fd;
+}
+
+int dump_guest_memory(void *ctx, struct json_object *args, struct json_object **ret,
+		      struct qmp_error *err)
+{
+	struct machine *m = ctx;
+	auto_close int fd = -1;
+	int r;
+
+	(void)ret;
+	if (qmp_arg_bool(args, "paging", false))
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"paging is not supported: take false, physical addresses");
+	if (strcmp(qmp_arg_str(args, "format", "elf"), "elf") != 0)
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"format '%s' is not supported: take elf",
+				qmp_arg_str(args, "format", ""));
+	if (m->ending)
+		return qmp_fail(err, QMP_GENERIC_ERROR, "the VM is about to end");
+	if (dump_is_active(&m->dump))
+		return qmp_fail(err, QMP_GENERIC_ERROR,
+				"a dump is being written; query-dump tells how far it is");
+	fd = open_protocol(m, qmp_arg_str(args, "protocol", ""), err);
+	if (fd < 0)
+		return fd;
+	r = dump_start(m, fd, ended, m);
+	if (r)
+		return r == -EBUSY ? qmp_fail(err, QMP_GENERIC_ERROR,
+					      "a vCPU can't be stopped, so its registers can't be "
+					      "read; try again, with the descriptor "
+					      "passed again") : r;
+	take_fd(&fd);
+	if (qmp_arg_bool(args, "detach", false))
+		return 0;
+	m->dump_client = qmp_defer(m->qmp);
+	return QMP_DEFERRED;
+}
+
+int query_dump(void *ctx, struct json_object *args, struct json_object **ret,
+	       struct qmp_error *err)
+{
+	const struct machine *m = ctx;
+
+	(void)args, (void)err;
+	*ret = dump_object(&m->dump);
+	return 0;
+}
