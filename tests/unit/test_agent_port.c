@@ -95,13 +95,13 @@ Test(agent_port, a_clock_that_stands_brings_nothing)
 	nr_waits = 300;
 	say();
 	run_for(20 * NS_PER_MS);
-	run_clock_stop(&run_time);
+	run_clock_stop(&run_time, loop_now(loop));
 	agent_port_wake(&port);
 	run_for(10 * NS_PER_MS);
 	before = nr_heard;
 	run_for(300 * NS_PER_MS);
 	cr_expect_eq(nr_heard, before);
-	run_clock_go(&run_time);
+	run_clock_go(&run_time, loop_now(loop));
 	agent_port_wake(&port);
 	run_for(10 * NS_PER_MS);
 	cr_expect_leq(nr_heard, before + 2, "nothing has gathered meanwhile");
@@ -113,14 +113,14 @@ Test(agent_port, the_clock_goes_on_where_it_stood)
 {
 	uint64_t before, after;
 
-	run_clock_stop(&run_time);
-	before = run_clock_ns(&run_time);
-	run_clock_stop(&run_time);
+	run_clock_stop(&run_time, loop_now(loop));
+	before = run_clock_ns(&run_time, loop_now(loop));
+	run_clock_stop(&run_time, loop_now(loop));
 	run_for(20 * NS_PER_MS);
-	cr_expect_eq(run_clock_ns(&run_time), before);
-	run_clock_go(&run_time);
-	run_clock_go(&run_time);
-	after = run_clock_ns(&run_time);
+	cr_expect_eq(run_clock_ns(&run_time, loop_now(loop)), before);
+	run_clock_go(&run_time, loop_now(loop));
+	run_clock_go(&run_time, loop_now(loop));
+	after = run_clock_ns(&run_time, loop_now(loop));
 	cr_expect_lt(after - before, 10 * NS_PER_MS);
 	cr_expect_eq(run_clock_monotonic_ns(&run_time, after) - after, run_time.stood_ns);
 }

@@ -10,7 +10,7 @@ static void run(struct agent_port *p)
 {
 	uint64_t at;
 
-	agent_session_run(&p->session, run_clock_ns(p->clock));
+	agent_session_run(&p->session, run_clock_ns(p->clock, loop_now(p->loop)));
 	at = agent_session_next_ns(&p->session);
 	/* A clock that stands is woken when it goes again. */
 	if (at && !p->clock->stopped_at_ns)
@@ -37,7 +37,7 @@ void agent_port_wake(struct agent_port *p) { event_raise(&p->wake_fd); }
 static size_t room(void *ctx)
 {
 	struct agent_port *p = ctx;
-	size_t bytes = agent_session_room(&p->session, run_clock_ns(p->clock));
+	size_t bytes = agent_session_room(&p->session, run_clock_ns(p->clock, loop_now(p->loop)));
 
 	if (!bytes) /* the timer is to say when there is some */
 		agent_port_wake(p);
@@ -81,7 +81,7 @@ int agent_port_open(struct agent_port *p, struct loop *loop, struct guest_end gu
 				  .clock = clock,
 				  .timer = { .fn = on_timer, .ctx = p },
 				  .wake_fd = -1 };
-	agent_session_init(&p->session, guest, env, config, run_clock_ns(clock));
+	agent_session_init(&p->session, guest, env, config, run_clock_ns(clock, loop_now(loop)));
 	r = event_new(&p->wake_fd);
 	if (!r)
 		r = loop_add(loop, p->wake_fd, EPOLLIN, on_wake, p);

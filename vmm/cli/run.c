@@ -7,12 +7,14 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "vmm/base/exit_code.h"
 #include "vmm/base/given.h"
 #include "vmm/base/log.h"
 #include "vmm/chardev/terminal.h"
 #include "vmm/cli/verbs.h"
 #include "vmm/config/config_file.h"
-#include "vmm/machine/machine.h"
+#include "vmm/process/process.h"
+#include "vmm/process/service.h"
 
 /* Standard error goes on where somebody can read it later, and keeps nobody waiting for its end. */
 static void leave_standard_files(void)
@@ -40,18 +42,18 @@ static int report(const struct config *cfg, int waiter)
 }
 
 /* WAITER: to be told when the VM runs; -1: nobody. The exit code. */
-static int run_machine(struct config *cfg, int waiter)
+static int run_process(struct config *cfg, int waiter)
 {
 	struct given given;
-	struct machine *m;
+	struct process *p;
 	int code;
 
 	if (config_check(cfg) || (cfg->log_file && log_open(cfg->log_file)) ||
-	    service_inherit(cfg, &given) || machine_new(&m, cfg))
+	    service_inherit(cfg, &given) || process_new(&p, cfg))
 		return EXIT_BAD_ARGUMENTS;
 	/* Who can't wait until it runs wants it no more. */
-	code = waiter >= 0 && report(cfg, waiter) ? EXIT_BAD_ARGUMENTS : machine_run(m);
-	machine_free(m);
+	code = waiter >= 0 && report(cfg, waiter) ? EXIT_BAD_ARGUMENTS : process_run(p);
+	process_free(p);
 	return code;
 }
 
@@ -86,7 +88,7 @@ static int run_in_background(struct config *cfg)
 	if (!pid) {
 		close(take_fd(&news)); /* else we would be somebody who waits */
 		setsid();
-		return run_machine(cfg, ends[1]);
+		return run_process(cfg, ends[1]);
 	}
 	close(ends[1]);
 	return wait_for(pid, news);
@@ -111,7 +113,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 	} else {
 		if (cfg.console == CONSOLE_STDIO || cfg.hvc == CONSOLE_STDIO)
 			terminal_guard();
-		code = run_machine(&cfg, -1);
+		code = run_process(&cfg, -1);
 	}
 	json_object_put(given);
 	return code;

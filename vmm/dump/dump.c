@@ -10,7 +10,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/machine/machine.h"
+#include "vmm/kvm/vcpu.h"
 
 /* The longest that others wait, but for a disk that makes us wait. */
 #define TURN_NS (5 * NS_PER_MS)
@@ -24,41 +24,38 @@ const char *dump_state_name(enum dump_state state)
 	return name[state];
 }
 
-static void finish(struct machine *m, const char *error)
+static void finish(struct dump *d, const char *error)
 {
-	struct dump *d = &m->dump;
-
 	d->state = error ? DUMP_FAILED : DUMP_COMPLETED;
 	if (d->is_watched)
-		loop_remove(m->loop, d->writer.fd);
-	loop_timer_cancel(m->loop, &d->timer);
+		loop_remove(d->env.loop, d->writer.fd);
+	loop_timer_cancel(d->env.loop, &d->timer);
 	close(d->writer.fd);
 	core_writer_free(&d->writer);
-	d->ended(d->ctx, error);
-	if (d->resume && m->state == MACHINE_PAUSED && machine_resume(m))
-		log_warn("the VM stays paused after the dump: %s", machine_forbids(m));
+	d->env.ended(d->env.ctx, error);
+	if (d->resume)
+		d->env.resume(d->env.ctx, "the VM stays paused after the dump");
 }
 
-static void write_on(struct machine *m)
+static void write_on(struct dump *d)
 {
-	struct dump *d = &m->dump;
 	uint64_t until_ns = clock_ns() + TURN_NS;
 	char text[128];
 	int r;
 
 	do
-		r = core_write_some(&d->writer, &m->gm);
+		r = core_write_some(&d->writer, d->env.gm);
 	while (r > 0 && clock_ns() < until_ns);
 	d->done_bytes = d->writer.done_bytes;
 	if (!r) {
-		finish(m, NULL);
+		finish(d, NULL);
 	} else if (r < 0 && (r != -EAGAIN || !d->is_watched)) {
 		snprintf(text, sizeof(text), "after %llu of %llu bytes: %s",
 			 (unsigned long long)d->done_bytes, (unsigned long long)d->total_bytes,
 			 strerror(-r));
-		finish(m, text);
+		finish(d, text);
 	} else if (!d->is_watched) {
-		loop_timer_set(m->loop, &d->timer, loop_now(m->loop));
+		loop_timer_set(d->env.loop, &d->timer, loop_now(d->env.loop));
 	}
 }
 
@@ -70,30 +67,30 @@ static void on_room(void *ctx, uint32_t events)
 	write_on(ctx);
 }
 
-static int open_writer(struct machine *m, struct core_writer *w, int fd)
+static int open_writer(struct dump *d, int fd)
 {
 	auto_free void *notes = NULL;
 	struct core_file core;
 	size_t notes_bytes;
-	int r = vcpus_notes(m->vcpus, &notes, &notes_bytes);
+	int r = d->env.notes(d->env.ctx, &notes, &notes_bytes);
 
 	if (!r)
-		r = core_file_new(&core, &m->gm, vcpu_elf_machine(), notes, notes_bytes);
+		r = core_file_new(&core, d->env.gm, vcpu_elf_machine(), notes, notes_bytes);
 	if (r)
 		return r;
-	r = core_writer_init(w, &core, fd);
+	r = core_writer_init(&d->writer, &core, fd);
 	if (r)
 		core_file_free(&core);
 	return r;
 }
 
-static int prepare(struct machine *m, struct dump *d, int fd)
+static int prepare(struct dump *d, int fd)
 {
-	int r = open_writer(m, &d->writer, fd);
+	int r = open_writer(d, fd);
 
 	if (r)
 		return r;
-	r = loop_add(m->loop, fd, EPOLLOUT, on_room, m);
+	r = loop_add(d->env.loop, fd, EPOLLOUT, on_room, d);
 	d->is_watched = !r;
 	if (!r || r == -EPERM) /* a regular file is always ready */
 		return 0;
@@ -101,34 +98,36 @@ static int prepare(struct machine *m, struct dump *d, int fd)
 	return r;
 }
 
-int dump_start(struct machine *m, int fd, void (*ended)(void *ctx, const char *error), void *ctx)
+int dump_start(struct dump *d, int fd)
 {
-	bool ran = m->state == MACHINE_RUNNING;
-	struct dump d = { .timer = { .fn = on_timer, .ctx = m }, .ended = ended, .ctx = ctx,
-			  .resume = ran };
+	const struct dump_env *env = &d->env;
+	bool ran = env->is_running(env->ctx);
+	struct dump before = *d;
 	int r;
 
-	assert(!dump_is_active(&m->dump));
-	machine_pause(m);
+	assert(!dump_is_active(d));
+	env->pause(env->ctx);
+	*d = (struct dump){ .env = before.env, .timer = { .fn = on_timer, .ctx = d },
+			    .resume = ran };
 	/* They may just have been made, and be on their way to where they wait. */
-	r = vcpus_pause(m->vcpus) ? prepare(m, &d, fd) : -EBUSY;
+	r = env->is_parked(env->ctx) ? prepare(d, fd) : -EBUSY;
 	if (r) {
-		if (ran && machine_resume(m))
-			log_warn("the VM stays paused: %s", machine_forbids(m));
+		*d = before;
+		if (ran)
+			env->resume(env->ctx, "the VM stays paused");
 		return r;
 	}
-	d.state = DUMP_ACTIVE;
-	d.total_bytes = d.writer.core.bytes;
-	m->dump = d;
-	if (!d.is_watched)
-		loop_timer_set(m->loop, &m->dump.timer, loop_now(m->loop));
+	d->state = DUMP_ACTIVE;
+	d->total_bytes = d->writer.core.bytes;
+	if (!d->is_watched)
+		loop_timer_set(env->loop, &d->timer, loop_now(env->loop));
 	return 0;
 }
 
-void dump_abort(struct machine *m, const char *error)
+void dump_abort(struct dump *d, const char *error)
 {
-	if (dump_is_active(&m->dump))
-		finish(m, error);
+	if (dump_is_active(d))
+		finish(d, error);
 }
 
-void dump_stay_paused(struct machine *m) { m->dump.resume = false; }
+void dump_stay_paused(struct dump *d) { d->resume = false; }

@@ -8,34 +8,34 @@
 
 #include "vmm/base/log.h"
 #include "vmm/config/config_autosize.h"
-#include "vmm/machine/machine.h"
-#include "vmm/monitor/autosize.h"
-#include "vmm/monitor/working_set.h"
 
-static uint64_t now_ns(const struct machine *m) { return run_clock_ns(&m->autosizing.clock); }
+uint64_t autosizer_now_ns(const struct autosizer *a)
+{
+	return run_clock_ns(&a->clock, loop_now(a->env.loop));
+}
 
 /* --- what is decided is done ------------------------------------------------------------------- */
 
-static void resize_reserve(struct machine *m, uint64_t reserve_bytes)
+static void resize_reserve(struct autosizer *a, uint64_t reserve_bytes)
 {
-	struct balloon *b = m->ballooning.balloon;
-	uint64_t target = m->cfg->boot_bytes - reserve_bytes;
+	struct balloon *b = a->env.balloon->balloon;
+	uint64_t target = a->env.cfg->boot_bytes - reserve_bytes;
 	struct balloon_info info;
 
-	if (!b || !m->cfg->autosize.reserve_bytes)
+	if (!b || !a->env.cfg->autosize.reserve_bytes)
 		return;
 	balloon_info(b, &info);
 	if (info.target_bytes != target)
 		balloon_resize(b, target, 0);
 }
 
-static void resize_elastic(struct machine *m, uint64_t bytes)
+static void resize_elastic(struct autosizer *a, uint64_t bytes)
 {
 	uint64_t shares[CONFIG_MAX_ELASTIC];
 
-	config_shares(m->cfg, bytes, shares);
-	for (unsigned int i = 0; i < m->nr_elastic; i++) {
-		struct vmem *v = m->elastic[i].vmem;
+	config_shares(a->env.cfg, bytes, shares);
+	for (unsigned int i = 0; i < a->env.memory->nr_elastic; i++) {
+		struct vmem *v = a->env.memory->elastic[i].vmem;
 		struct vmem_info info;
 		int r = 0;
 
@@ -46,28 +46,19 @@ static void resize_elastic(struct machine *m, uint64_t bytes)
 	}
 }
 
-uint64_t autosizing_size_bytes(const struct machine *m)
+uint64_t autosizer_size_bytes(const struct autosizer *a)
 {
-	uint64_t bytes = m->cfg->boot_bytes;
-
-	if (!m->autosizing.suspended_by)
-		return m->autosizing.policy.decision.size_bytes;
-	for (unsigned int i = 0; i < m->nr_elastic; i++) {
-		struct vmem_info info;
-
-		vmem_info(m->elastic[i].vmem, &info);
-		bytes += info.requested_bytes;
-	}
-	return bytes;
+	if (!a->suspended_by)
+		return a->policy.decision.size_bytes;
+	return a->env.cfg->boot_bytes + vm_memory_requested(a->env.memory);
 }
 
-static void tell_agent(struct machine *m)
+static void tell_agent(struct autosizer *a)
 {
-	struct autosizing *a = &m->autosizing;
 	struct agent_config c = { .interval_ms = AGENT_INTERVAL_MS,
 				  .min_bytes = a->policy.limits.min_bytes,
 				  .max_bytes = a->policy.limits.max_bytes,
-				  .size_bytes = autosizing_size_bytes(m),
+				  .size_bytes = autosizer_size_bytes(a),
 				  .cache_age_s = a->cache_age_s };
 
 	agent_session_configure(&a->port.session, &c);
@@ -75,45 +66,45 @@ static void tell_agent(struct machine *m)
 }
 
 /* What it said before is of no use any more. */
-static void ask_status(struct machine *m)
+static void ask_status(struct autosizer *a)
 {
-	struct agent_session *s = &m->autosizing.port.session;
+	struct agent_session *s = &a->port.session;
 	char line[AGENT_HOST_LINE_BYTES];
 
 	if (!agent_session_can(s, AGENT_CAN_STATUS))
 		return;
 	agent_ask_status_line(line);
 	agent_session_send(s, line);
-	agent_port_wake(&m->autosizing.port);
+	agent_port_wake(&a->port);
 }
 
 /* When a reclaim counts no more, monotonic; 0: none does; UINT64_MAX: it is under way. */
-static uint64_t reclaim_over_ns(const struct reclaim *r)
+static uint64_t reclaim_over_ns(const struct reclaim *r, uint64_t now_ns)
 {
-	uint64_t over_ns = r->ended_ns + AUTOSIZING_RECLAIM_NS;
+	uint64_t over_ns = r->ended_ns + AUTOSIZER_RECLAIM_NS;
 
 	if (r->state == RECLAIM_RUNNING)
 		return UINT64_MAX;
-	return r->ended_ns && clock_ns() < over_ns ? over_ns : 0;
+	return r->ended_ns && now_ns < over_ns ? over_ns : 0;
 }
 
 /* *AGAIN_NS: when they will be others by themselves; 0: never. */
-static struct autosize_facts facts(const struct machine *m, uint64_t *again_ns)
+static struct autosize_facts facts(const struct autosizer *a, uint64_t *again_ns)
 {
-	struct autosize_facts f = { .ram_bytes = m->cfg->boot_bytes };
+	struct autosize_facts f = {
+		.ram_bytes = a->env.cfg->boot_bytes + vm_memory_plugged(a->env.memory),
+	};
 	struct balloon_info info;
 	uint64_t over_ns;
 
 	*again_ns = 0;
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		f.ram_bytes += blocks_plugged_bytes(&m->elastic[i].elastic.blocks);
-	if (!m->ballooning.balloon)
+	if (!a->env.balloon->balloon)
 		return f;
-	balloon_info(m->ballooning.balloon, &info);
+	balloon_info(a->env.balloon->balloon, &info);
 	/* What somebody else has ballooned is no reserve. */
-	f.reserve_bytes = min_u64(m->cfg->boot_bytes - info.size_bytes,
-				  m->cfg->autosize.reserve_bytes);
-	over_ns = reclaim_over_ns(&info.reclaim);
+	f.reserve_bytes = min_u64(a->env.cfg->boot_bytes - info.size_bytes,
+				  a->env.cfg->autosize.reserve_bytes);
+	over_ns = reclaim_over_ns(&info.reclaim, loop_now(a->env.loop));
 	f.hinting = over_ns;
 	*again_ns = over_ns == UINT64_MAX ? 0 : over_ns;
 	return f;
@@ -121,44 +112,43 @@ static struct autosize_facts facts(const struct machine *m, uint64_t *again_ns)
 
 static void settle(void *ctx)
 {
-	struct machine *m = ctx;
-	struct autosizing *a = &m->autosizing;
+	struct autosizer *a = ctx;
 	uint64_t again, at;
-	struct autosize_facts f = facts(m, &again);
+	struct autosize_facts f = facts(a, &again);
 	struct autosize_decision d;
 
 	if (a->hinting && !f.hinting)
-		ask_status(m);
+		ask_status(a);
 	a->hinting = f.hinting;
-	autosize_facts(&a->policy, &f, now_ns(m));
-	d = autosize_tick(&a->policy, now_ns(m));
+	autosize_facts(&a->policy, &f, autosizer_now_ns(a));
+	d = autosize_tick(&a->policy, autosizer_now_ns(a));
 	if (!a->suspended_by) {
-		resize_reserve(m, d.reserve_bytes); /* first: it needs no memory in the guest */
-		resize_elastic(m, d.size_bytes - m->cfg->boot_bytes);
+		resize_reserve(a, d.reserve_bytes); /* first: it needs no memory in the guest */
+		resize_elastic(a, d.size_bytes - a->env.cfg->boot_bytes);
 	}
 	if (d.size_bytes != a->told.size_bytes || d.reserve_bytes != a->told.reserve_bytes)
-		commands_autosize_changed(m);
+		vm_tell_kind(a->env.sinks, VM_AUTOSIZE);
 	a->told = d;
-	tell_agent(m);
+	tell_agent(a);
 	at = autosize_next_ns(&a->policy);
 	at = at ? run_clock_monotonic_ns(&a->clock, at) : UINT64_MAX;
 	at = min_u64(at, again ? again : UINT64_MAX);
 	if (at != UINT64_MAX && !a->clock.stopped_at_ns)
-		loop_timer_set(m->loop, &a->timer, at);
+		loop_timer_set(a->env.loop, &a->timer, at);
 	else
-		loop_timer_cancel(m->loop, &a->timer);
+		loop_timer_cancel(a->env.loop, &a->timer);
 }
 
 /* Later in this turn of the loop: whoever calls may be in the middle of something. */
-static void settle_soon(struct machine *m)
+static void settle_soon(struct autosizer *a)
 {
-	loop_timer_set(m->loop, &m->autosizing.timer, 1);
+	loop_timer_set(a->env.loop, &a->timer, 1);
 }
 
-void autosizing_facts_changed(struct machine *m)
+void autosizer_facts_changed(struct autosizer *a)
 {
-	if (m->autosizing.on)
-		settle_soon(m);
+	if (a->on)
+		settle_soon(a);
 }
 
 /* --- what the guest says ----------------------------------------------------------------------- */
@@ -171,72 +161,68 @@ static void state_changed(void *ctx, enum agent_state state)
 		[AGENT_SILENT] = AUTOSIZE_AGENT_SILENT,
 		[AGENT_BROKEN] = AUTOSIZE_AGENT_SILENT,
 	};
-	struct machine *m = ctx;
-	struct autosizing *a = &m->autosizing;
+	struct vm_event event = { .kind = VM_AGENT, .agent = state };
+	struct autosizer *a = ctx;
 
 	if (state == AGENT_GONE)
 		a->report.at_ns = a->before.at_ns = 0;
-	autosize_agent(&a->policy, agents[state], now_ns(m));
-	commands_agent_changed(m, state);
-	settle_soon(m);
+	autosize_agent(&a->policy, agents[state], autosizer_now_ns(a));
+	vm_tell(a->env.sinks, &event);
+	settle_soon(a);
 }
 
-static void take_report(struct machine *m, const struct agent_message *msg)
+static void take_report(struct autosizer *a, const struct agent_message *msg)
 {
-	struct autosizing *a = &m->autosizing;
-
 	if (msg->status.available_bytes == UINT64_MAX)
 		return;
 	a->before = a->report;
-	a->report = (struct agent_report){ .at_ns = now_ns(m),
+	a->report = (struct agent_report){ .at_ns = autosizer_now_ns(a),
 					   .at_s = (uint64_t)time(NULL),
 					   .status = msg->status,
 					   .swap_free_bytes = msg->swap_free_bytes };
 }
 
-static void need(struct machine *m, const struct agent_message *msg)
+static void need(struct autosizer *a, const struct agent_message *msg)
 {
-	struct autosizing *a = &m->autosizing;
 	struct autosize_answer answer =
-		autosize_need(&a->policy, msg->bytes, &msg->status, now_ns(m));
+		autosize_need(&a->policy, msg->bytes, &msg->status, autosizer_now_ns(a));
+	struct vm_event low = { .kind = VM_GUEST_LOW, .low = { msg, &answer } };
 	char line[AGENT_HOST_LINE_BYTES];
 
 	a->nr_needs++;
-	agent_answer_line(line, &answer, autosizing_size_bytes(m));
+	agent_answer_line(line, &answer, autosizer_size_bytes(a));
 	agent_session_send(&a->port.session, line);
 	if (msg->why == AGENT_NEED_STALL || msg->why == AGENT_NEED_LOW)
-		commands_guest_low(m, msg, &answer);
+		vm_tell(a->env.sinks, &low);
 }
 
 static void heard(void *ctx, const struct agent_message *msg)
 {
-	struct machine *m = ctx;
-	struct autosizing *a = &m->autosizing;
+	struct autosizer *a = ctx;
 
 	switch (msg->kind) {
 	case AGENT_STATUS:
-		take_report(m, msg);
-		autosize_status(&a->policy, &msg->status, now_ns(m));
+		take_report(a, msg);
+		autosize_status(&a->policy, &msg->status, autosizer_now_ns(a));
 		break;
 	case AGENT_NEED:
-		take_report(m, msg);
-		need(m, msg);
+		take_report(a, msg);
+		need(a, msg);
 		break;
 	case AGENT_SPARE:
-		autosize_spare(&a->policy, msg->bytes, now_ns(m));
+		autosize_spare(&a->policy, msg->bytes, autosizer_now_ns(a));
 		break;
 	case AGENT_WORKING_SET:
-		commands_working_set(m, &msg->working_set);
+		working_set_store_put(a->env.store, &msg->working_set);
 		break;
 	default:
 		break;
 	}
-	settle_soon(m);
+	settle_soon(a);
 }
 
-int autosizing_ask_working_set(struct machine *m, int node)
+int autosizer_ask_working_set(struct autosizer *a, int node)
 {
-	struct autosizing *a = &m->autosizing;
 	char line[AGENT_HOST_LINE_BYTES];
 
 	if (!a->on || !agent_session_can(&a->port.session, AGENT_CAN_WORKING_SET))
@@ -249,58 +235,45 @@ int autosizing_ask_working_set(struct machine *m, int node)
 
 /* --- what the operator says -------------------------------------------------------------------- */
 
-void autosizing_set(struct machine *m, const struct autosize_limits *limits, uint32_t cache_age_s,
-		    const char *suspended_by)
+void autosizer_set(struct autosizer *a, const struct autosize_limits *limits, uint32_t cache_age_s,
+		   const char *suspended_by)
 {
-	struct autosizing *a = &m->autosizing;
 	struct autosize_limits l = *limits;
 	uint64_t again;
-	struct autosize_facts f = facts(m, &again);
+	struct autosize_facts f = facts(a, &again);
 
 	l.suspended = suspended_by;
 	a->suspended_by = suspended_by;
 	a->cache_age_s = cache_age_s;
 	/* What was done meanwhile is where it goes on from. */
-	autosize_facts(&a->policy, &f, now_ns(m));
-	autosize_set_limits(&a->policy, &l, now_ns(m));
-	commands_autosize_changed(m);
-	settle_soon(m);
+	autosize_facts(&a->policy, &f, autosizer_now_ns(a));
+	autosize_set_limits(&a->policy, &l, autosizer_now_ns(a));
+	vm_tell_kind(a->env.sinks, VM_AUTOSIZE);
+	settle_soon(a);
 }
 
-void autosizing_overridden(struct machine *m, const char *by)
+void autosizer_overridden(struct autosizer *a, const char *by)
 {
-	struct autosizing *a = &m->autosizing;
-
 	if (a->on && !a->suspended_by) {
 		log_warn("autosize is suspended: %s", by);
-		autosizing_set(m, &a->policy.limits, a->cache_age_s, by);
+		autosizer_set(a, &a->policy.limits, a->cache_age_s, by);
 	}
-	autosizing_facts_changed(m);
+	autosizer_facts_changed(a);
 }
 
 /* --- from start to end ------------------------------------------------------------------------- */
 
-static uint64_t requested_bytes(const struct machine *m)
+static void start_policy(struct autosizer *a)
 {
-	uint64_t bytes = m->cfg->boot_bytes;
-
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		bytes += m->cfg->elastic[i].requested_bytes;
-	return bytes;
-}
-
-static void start_policy(struct machine *m)
-{
-	const struct config_autosize *c = &m->cfg->autosize;
-	struct autosizing *a = &m->autosizing;
-	uint64_t block = config_elastic_block(m->cfg);
-	struct autosize_cfg cfg = { .boot_bytes = m->cfg->boot_bytes,
+	const struct config_autosize *c = &a->env.cfg->autosize;
+	uint64_t block = config_elastic_block(a->env.cfg);
+	struct autosize_cfg cfg = { .boot_bytes = a->env.cfg->boot_bytes,
 				    .block_bytes = block,
 				    .memory_block_bytes = max_u64(block, GUEST_MEMORY_BLOCK),
 				    .reserve_bytes = c->reserve_bytes,
 				    .burst_mib = c->rate_mib };
-	struct autosize_limits limits = { .min_bytes = m->cfg->boot_bytes,
-					  .max_bytes = config_total_bytes(m->cfg),
+	struct autosize_limits limits = { .min_bytes = a->env.cfg->boot_bytes,
+					  .max_bytes = config_total_bytes(a->env.cfg),
 					  .ceiling_bytes = UINT64_MAX,
 					  .rate_mib = c->rate_mib };
 
@@ -312,68 +285,63 @@ static void start_policy(struct machine *m)
 		limits.suspended = true;
 	}
 	a->cache_age_s = c->cache_age_s;
-	autosize_init(&a->policy, &cfg, &limits, requested_bytes(m), now_ns(m));
+	autosize_init(&a->policy, &cfg, &limits,
+		      a->env.cfg->boot_bytes + vm_memory_requested(a->env.memory),
+		      autosizer_now_ns(a));
 	a->told = a->policy.decision;
 }
 
-int autosizing_open(struct machine *m)
+void autosizer_init(struct autosizer *a, const struct autosizer_env *env)
+{
+	*a = (struct autosizer){ .env = *env, .timer = { .fn = settle, .ctx = a } };
+}
+
+int autosizer_open(struct autosizer *a, struct guest_end guest, struct host_end *host)
 {
 	struct agent_session_env env = { .state_changed = state_changed,
 					 .heard = heard,
-					 .ctx = m };
+					 .ctx = a };
 	struct agent_config unknown = { .interval_ms = AGENT_INTERVAL_MS };
-	struct autosizing *a = &m->autosizing;
-	struct guest_end guest;
-	struct host_end host;
 	int r;
 
-	if (!m->cfg->agent)
-		return 0;
-	guest = ports_agent_end(m);
-	a->timer = (struct loop_timer){ .fn = settle, .ctx = m };
-	start_policy(m);
-	r = agent_port_open(&a->port, m->loop, guest, &a->clock, &env, &unknown);
+	start_policy(a);
+	r = agent_port_open(&a->port, a->env.loop, guest, &a->clock, &env, &unknown);
 	if (r)
 		return r;
 	a->on = true;
-	tell_agent(m);
-	host = agent_port_host_end(&a->port);
-	ports_connect_agent(m, &host);
+	tell_agent(a);
+	*host = agent_port_host_end(&a->port);
 	return 0;
 }
 
-void autosizing_hold(struct machine *m, bool hold)
+void autosizer_hold(struct autosizer *a, bool hold)
 {
-	struct autosizing *a = &m->autosizing;
-
 	if (!a->on)
 		return;
 	if (hold) {
-		run_clock_stop(&a->clock);
-		loop_timer_cancel(m->loop, &a->timer);
+		run_clock_stop(&a->clock, loop_now(a->env.loop));
+		loop_timer_cancel(a->env.loop, &a->timer);
 	} else {
-		run_clock_go(&a->clock);
-		ask_status(m);
-		settle_soon(m);
+		run_clock_go(&a->clock, loop_now(a->env.loop));
+		ask_status(a);
+		settle_soon(a);
 	}
 	agent_port_wake(&a->port);
 }
 
-void autosizing_reset(struct machine *m)
+void autosizer_reset(struct autosizer *a)
 {
-	if (!m->autosizing.on)
-		return;
-	autosize_reset(&m->autosizing.policy, now_ns(m));
-	settle(m);
-}
-
-void autosizing_close(struct machine *m)
-{
-	struct autosizing *a = &m->autosizing;
-
 	if (!a->on)
 		return;
-	loop_timer_cancel(m->loop, &a->timer);
+	autosize_reset(&a->policy, autosizer_now_ns(a));
+	settle(a);
+}
+
+void autosizer_close(struct autosizer *a)
+{
+	if (!a->on)
+		return;
+	loop_timer_cancel(a->env.loop, &a->timer);
 	agent_port_close(&a->port);
 	a->on = false;
 }

@@ -3,21 +3,23 @@
  * autosizer.h - the guest's agent and the policy (vmm/policy/autosize.h) in their machine: what the
  * guest says and what the host knows goes in, and what is decided is done, by the resize jobs of
  * elastic memory and of the balloon. Somebody else's hand on a size suspends it.
- * Thread: the loop.
+ * Thread: the loop, with the device lock.
  */
 #ifndef EBB_MACHINE_AUTOSIZER_H
 #define EBB_MACHINE_AUTOSIZER_H
 
 #include "vmm/agent/port.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/loop.h"
 #include "vmm/base/run_clock.h"
+#include "vmm/machine/balloon_host.h"
+#include "vmm/machine/memory.h"
+#include "vmm/machine/working_set_store.h"
 #include "vmm/policy/autosize.h"
 
 #define AGENT_INTERVAL_MS 2000 /* of its status */
 /* After a reclaim: what was taken for it comes back, and what was said meanwhile is still under way. */
-#define AUTOSIZING_RECLAIM_NS NS_PER_S
-
-struct machine;
+#define AUTOSIZER_RECLAIM_NS NS_PER_S
 
 /* What the agent has said of its guest. */
 struct agent_report {
@@ -27,7 +29,17 @@ struct agent_report {
 	uint64_t swap_free_bytes;
 };
 
-struct autosizing {
+struct autosizer_env {
+	const struct config *cfg;
+	struct loop *loop;
+	struct vm_memory *memory;
+	struct balloon_host *balloon;
+	struct working_set_store *store;
+	const struct vm_sinks *sinks;
+};
+
+struct autosizer {
+	struct autosizer_env env;
 	bool on; /* there is an agent's port, and so a policy */
 	struct run_clock clock;
 	struct agent_port port;
@@ -42,26 +54,34 @@ struct autosizing {
 	struct loop_timer timer;
 };
 
-/* After all devices and ports. 0 or -errno, logged. */
-int must_check autosizing_open(struct machine *m);
-void autosizing_close(struct machine *m);
+/* The machine has no agent's port: the calls below find it off. */
+void autosizer_init(struct autosizer *a, const struct autosizer_env *env);
+/*
+ * After all devices. GUEST: the guest's end of the agent's port, HOST: what is to be connected to it.
+ * 0 or -errno, logged.
+ */
+int must_check autosizer_open(struct autosizer *a, struct guest_end guest, struct host_end *host);
+void autosizer_close(struct autosizer *a);
 /* The VM stands, or goes on. */
-void autosizing_hold(struct machine *m, bool hold);
+void autosizer_hold(struct autosizer *a, bool hold);
 /* The machine is reset: devices are, and elastic memory is unplugged. */
-void autosizing_reset(struct machine *m);
+void autosizer_reset(struct autosizer *a);
 
-/* What the guest shall have: as decided or, suspended, as somebody else has set it. */
-uint64_t autosizing_size_bytes(const struct machine *m);
+/* What the guest shall have, in bytes, boot memory included: as decided or, suspended, as somebody
+ * else has set it. */
+uint64_t autosizer_size_bytes(const struct autosizer *a);
+/* Of the VM's running: it stands while the VM does. */
+uint64_t autosizer_now_ns(const struct autosizer *a);
 
 /* Plugged or ballooned memory, or a reclaim, is not as before. */
-void autosizing_facts_changed(struct machine *m);
-/* BY, a constant, is about to set a size that is ours: it is suspended from now on. */
-void autosizing_overridden(struct machine *m, const char *by);
-/* Limits but for `suspended`, and T of page cache; SUSPENDED_BY, a constant; NULL: it is not. */
-void autosizing_set(struct machine *m, const struct autosize_limits *limits, uint32_t cache_age_s,
-		    const char *suspended_by);
+void autosizer_facts_changed(struct autosizer *a);
+/* BY, a constant, has set a size that is ours: it is suspended from now on. */
+void autosizer_overridden(struct autosizer *a, const char *by);
+/* Limits but for `suspended`, and an age of page cache; SUSPENDED_BY, a constant; NULL: it is not. */
+void autosizer_set(struct autosizer *a, const struct autosize_limits *limits, uint32_t cache_age_s,
+		   const char *suspended_by);
 
 /* Asks the agent for the working set of NODE; below 0: of all. -ENODEV: none that can is there. */
-int must_check autosizing_ask_working_set(struct machine *m, int node);
+int must_check autosizer_ask_working_set(struct autosizer *a, int node);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* balloon_host.c - the balloon in its machine. */
+/* balloon_host.c - the host's side of the balloon. */
 #include "vmm/machine/balloon_host.h"
 
 #include <errno.h>
@@ -7,182 +7,153 @@
 #include <string.h>
 
 #include "vmm/base/log.h"
-#include "vmm/machine/machine.h"
-#include "vmm/monitor/balloon.h"
-#include "vmm/monitor/working_set.h"
 
 /* --- what was written, for hinting ------------------------------------------------------------- */
 
 static int log_start(void *ctx)
 {
-	struct machine *m = ctx;
-	int r = written_start(&m->ballooning.written, &m->gm);
+	struct balloon_host *b = ctx;
+	struct guest_mem *gm = &b->env.memory->gm;
+	int r = written_start(&b->written, gm);
 
 	if (r)
 		return fail(r, "log of written pages");
-	r = vm_log_writes(&m->vm, true);
+	r = b->env.write_log.log(b->env.write_log.ctx, true);
 	if (r)
-		written_stop(&m->ballooning.written, &m->gm);
+		written_stop(&b->written, gm);
 	return r;
 }
 
 static void log_stop(void *ctx)
 {
-	struct machine *m = ctx;
+	struct balloon_host *b = ctx;
 
 	/* What KVM does not end now ends with its VM; it has logged that. */
-	(void)!vm_log_writes(&m->vm, false);
-	written_stop(&m->ballooning.written, &m->gm);
+	(void)b->env.write_log.log(b->env.write_log.ctx, false);
+	written_stop(&b->written, &b->env.memory->gm);
 }
 
 static void thaw(void *ctx)
 {
-	struct machine *m = ctx;
+	struct balloon_host *b = ctx;
 
-	if (m->state == MACHINE_RUNNING)
-		vcpus_resume(m->vcpus);
+	b->env.run.unpark(b->env.run.ctx);
 }
 
-static void add_written(void *ctx, gpa_t base, const uint64_t *bitmap, uint64_t nr_pages)
+static void add_written(void *to, gpa_t base, const uint64_t *bitmap, uint64_t nr_pages)
 {
-	written_merge(ctx, base, bitmap, nr_pages);
+	written_merge(to, base, bitmap, nr_pages);
 }
 
 static int freeze(void *ctx)
 {
-	struct machine *m = ctx;
+	struct balloon_host *b = ctx;
+	const struct write_log *log = &b->env.write_log;
 	int r;
 
 	/* A disk's read under way might fill what is all zeros now. The vCPUs need not stand yet:
 	 * only this thread begins requests. */
-	disks_drain(m);
-	r = vcpus_pause(m->vcpus) ? 0 : -EBUSY;
+	b->env.drain(b->env.ctx);
+	r = b->env.run.park(b->env.run.ctx) ? 0 : -EBUSY;
 	if (r)
 		log_warn("reclaim: a vCPU waits in the kernel for memory and can't be stopped");
-	else if (m->vm.logging)
-		r = vm_written(&m->vm, GPA(0), UINT64_MAX, add_written, &m->ballooning.written);
+	else if (log->is_logging(log->ctx))
+		r = log->written(log->ctx, add_written, &b->written);
 	if (r)
-		thaw(m);
+		thaw(b);
 	return r;
-}
-
-/* --- fresh statistics -------------------------------------------------------------------------- */
-
-static void answer_all(struct machine *m, bool fresh)
-{
-	struct ballooning *b = &m->ballooning;
-	unsigned int nr = b->nr_waiting;
-
-	b->nr_waiting = 0;
-	loop_timer_cancel(m->loop, &b->patience);
-	for (unsigned int i = 0; i < nr; i++)
-		commands_guest_stats(m, b->waiting[i], fresh);
-}
-
-static void stats_arrived(void *ctx) { answer_all(ctx, true); }
-static void on_patience(void *ctx) { answer_all(ctx, false); }
-
-int ballooning_wait_stats(struct machine *m)
-{
-	struct ballooning *b = &m->ballooning;
-	int r;
-
-	if (b->nr_waiting == BALLOON_MAX_WAITING)
-		return -EBUSY;
-	r = balloon_ask_stats(b->balloon);
-	if (r)
-		return r;
-	if (!b->nr_waiting)
-		loop_timer_set(m->loop, &b->patience, loop_now(m->loop) + BALLOON_STATS_PATIENCE_NS);
-	b->waiting[b->nr_waiting++] = qmp_defer(m->qmp);
-	return 0;
-}
-
-/* --- working set ------------------------------------------------------------------------------- */
-
-static void working_set_arrived(void *ctx, const struct working_set *ws)
-{
-	struct working_set_record record = { .source = WORKING_SET_BALLOON, .ws = *ws };
-
-	if (ws->error)
-		snprintf(record.error, sizeof(record.error), "%s", strerror((int)ws->error));
-	commands_working_set(ctx, &record);
 }
 
 /* --- what others are to hear ------------------------------------------------------------------- */
 
-static void size_changed(void *ctx)
+static void tell(struct balloon_host *b, enum vm_event_kind kind)
 {
-	commands_balloon_changed(ctx);
-	autosizing_facts_changed(ctx);
+	if (b->balloon) /* else it is being built */
+		vm_tell_kind(b->env.sinks, kind);
 }
 
-static void reclaim_changed(void *ctx)
+static void size_changed(void *ctx) { tell(ctx, VM_BALLOON_SIZE); }
+static void job_changed(void *ctx) { tell(ctx, VM_BALLOON_JOB); }
+static void stats_arrived(void *ctx) { tell(ctx, VM_BALLOON_STATS); }
+static void reclaim_changed(void *ctx) { tell(ctx, VM_RECLAIM); }
+
+static void working_set_arrived(void *ctx, const struct working_set *ws)
 {
-	touching_end(ctx, "a reclaim was run");
-	commands_reclaim_changed(ctx);
-	autosizing_facts_changed(ctx);
+	struct balloon_host *b = ctx;
+	struct working_set_record record = { .source = WORKING_SET_BALLOON, .ws = *ws };
+
+	if (ws->error)
+		snprintf(record.error, sizeof(record.error), "%s", strerror((int)ws->error));
+	working_set_store_put(b->env.store, &record);
 }
 
 /* --- from start to end ------------------------------------------------------------------------- */
 
-static struct huge *huge_of(void *ctx, const struct gm_region *mem)
+static struct huge *huge_of(void *ctx, const struct gm_region *region)
 {
-	struct machine *m = ctx;
-
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		if (mem->ram == &m->elastic[i].elastic.ram)
-			return &m->elastic[i].elastic.huge;
-	return &m->huging.boot;
+	return vm_memory_huge(ctx, region);
 }
 
-int ballooning_open(struct machine *m)
+int balloon_host_open(struct balloon_host *b, const struct balloon_host_env *env)
 {
-	struct ballooning *b = &m->ballooning;
-	int r = returned_init(&b->returned, &m->gm, huge_of, m);
+	struct vm_memory *mem = env->memory;
+	int r;
 
-	for (unsigned int i = 0; i < m->nr_elastic && !r; i++)
-		m->elastic[i].elastic.returned = &b->returned;
+	*b = (struct balloon_host){ .env = *env };
+	r = returned_init(&b->returned, &mem->gm, huge_of, mem);
+	for (unsigned int i = 0; i < mem->nr_elastic && !r; i++)
+		mem->elastic[i].elastic.returned = &b->returned;
 	return r;
 }
 
-int ballooning_add(struct machine *m)
+int balloon_host_add(struct balloon_host *b, struct virtio_slots *slots)
 {
-	const struct config *c = m->cfg;
+	const struct config *c = b->env.cfg;
 	struct balloon_cfg cfg = { .boot_bytes = c->boot_bytes,
 				   .deflate_on_oom = !c->no_deflate_on_oom,
 				   .reporting = !c->no_reporting,
 				   .hinting = !c->no_hinting,
 				   .working_set = c->working_set };
-	struct balloon_env env = { .loop = m->loop,
-				   .gm = &m->gm,
-				   .returned = &m->ballooning.returned,
-				   .written = &m->ballooning.written,
+	struct balloon_env env = { .loop = b->env.loop,
+				   .gm = &b->env.memory->gm,
+				   .returned = &b->returned,
+				   .written = &b->written,
 				   .log_start = log_start,
 				   .log_stop = log_stop,
 				   .freeze = freeze,
 				   .thaw = thaw,
 				   .size_changed = size_changed,
-				   .job_changed = commands_balloon_job_changed,
+				   .job_changed = job_changed,
 				   .stats_arrived = stats_arrived,
 				   .reclaim_changed = reclaim_changed,
 				   .working_set_arrived = working_set_arrived,
-				   .ctx = m };
+				   .ctx = b };
+	int r = c->no_balloon ? 0 : balloon_new(&b->balloon, &cfg, &env);
 
-	m->ballooning.patience = (struct loop_timer){ .fn = on_patience, .ctx = m };
-	return c->no_balloon ? 0 : balloon_new(&m->ballooning.balloon, &cfg, &env);
+	return r || !b->balloon ? r : virtio_slots_add(slots, balloon_dev(b->balloon));
 }
 
-void ballooning_reset(struct machine *m)
+void balloon_host_remove(struct balloon_host *b)
 {
-	returned_reset(&m->ballooning.returned);
-	if (m->ballooning.balloon)
-		balloon_system_reset(m->ballooning.balloon);
+	balloon_free(b->balloon);
+	b->balloon = NULL;
 }
 
-void ballooning_close(struct machine *m)
+void balloon_host_close(struct balloon_host *b) { returned_destroy(&b->returned); }
+
+void balloon_host_reset(struct balloon_host *b)
 {
-	loop_timer_cancel(m->loop, &m->ballooning.patience);
-	balloon_free(m->ballooning.balloon);
-	returned_destroy(&m->ballooning.returned);
+	returned_reset(&b->returned);
+	if (b->balloon)
+		balloon_system_reset(b->balloon);
+}
+
+bool balloon_host_reclaims(const struct balloon_host *b)
+{
+	struct balloon_info info;
+
+	if (!b->balloon)
+		return false;
+	balloon_info(b->balloon, &info);
+	return info.reclaim.state == RECLAIM_RUNNING;
 }

@@ -1,45 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * balloon_host.h - the balloon in its machine: what it needs of KVM, and who hears of it.
- * Thread: the loop.
+ * balloon_host.h - the host's side of the balloon: the ledger of what the guest gave back page by
+ * page, the device, and what that needs of KVM for hinting (a log of writes, the vCPUs standing).
+ * Thread: the loop, with the device lock.
  */
 #ifndef EBB_MACHINE_BALLOON_HOST_H
 #define EBB_MACHINE_BALLOON_HOST_H
 
 #include "devices/virtio_balloon.h"
+#include "vmm/machine/memory.h"
+#include "vmm/machine/run_control.h"
+#include "vmm/machine/virtio_slots.h"
+#include "vmm/machine/working_set_store.h"
 #include "vmm/memory/returned.h"
 #include "vmm/memory/written.h"
 
-/* Clients that can wait for a sample of statistics at once, and for how long. */
-#define BALLOON_MAX_WAITING 16
-#define BALLOON_STATS_PATIENCE_NS NS_PER_S
+/* KVM's log of what vCPUs write, as kvm.h has it. */
+struct write_log {
+	int (*log)(void *ctx, bool on);
+	bool (*is_logging)(void *ctx);
+	int (*written)(void *ctx, void (*fn)(void *to, gpa_t base, const uint64_t *bitmap,
+					     uint64_t nr_pages), void *to);
+	void *ctx;
+};
 
-struct machine;
-struct qmp_session;
+struct balloon_host_env {
+	const struct config *cfg;
+	struct loop *loop;
+	struct vm_memory *memory;
+	struct run_control run;
+	struct write_log write_log;
+	/* Requests of disks that are under way have ended: none fills a page from now on. */
+	void (*drain)(void *ctx);
+	void *ctx;
+	struct working_set_store *store;
+	const struct vm_sinks *sinks;
+};
 
-struct ballooning {
+struct balloon_host {
+	struct balloon_host_env env;
 	struct returned returned;
 	struct written written;
 	struct balloon *balloon; /* NULL: --balloon=off */
-	unsigned int nr_waiting;
-	struct qmp_session *waiting[BALLOON_MAX_WAITING];
-	struct loop_timer patience;
 };
 
-/* The ledger of what comes back page by page; after all memory was added. 0 or -errno, logged. */
-int must_check ballooning_open(struct machine *m);
-/* The device, unless --balloon=off. The caller puts it behind a transport. */
-int must_check ballooning_add(struct machine *m);
+/* The ledger, over all memory. 0 or -errno, logged; balloon_host_close() also after a failure. */
+int must_check balloon_host_open(struct balloon_host *b, const struct balloon_host_env *env);
+/* The device in SLOTS, unless --balloon=off. */
+int must_check balloon_host_add(struct balloon_host *b, struct virtio_slots *slots);
+/* The device goes; no vCPU runs any more. */
+void balloon_host_remove(struct balloon_host *b);
+void balloon_host_close(struct balloon_host *b);
 /* The machine is reset, boot memory discarded. */
-void ballooning_reset(struct machine *m);
-/* With the device lock; no vCPU runs any more. */
-void ballooning_close(struct machine *m);
-
-/*
- * Has the client whose command runs answered with a sample of the guest's statistics that is taken
- * after this, or with an error when there is none in time. -ENODEV: no driver; -EBUSY: too many
- * wait.
- */
-int must_check ballooning_wait_stats(struct machine *m);
+void balloon_host_reset(struct balloon_host *b);
+/* Whether a reclaim is under way. */
+bool balloon_host_reclaims(const struct balloon_host *b);
 
 #endif

@@ -1,53 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* disks.c - the block devices in their machine. */
+/* disks.c - the block devices of a machine. */
 #include "vmm/machine/disks.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/machine/machine.h"
-
-static int open_one(struct machine *m, const struct config_disk *want, struct disks_one *d)
+static int open_one(struct disks_one *d, const struct config_disk *want, struct loop *loop,
+		    const struct guest_mem *gm)
 {
 	struct blk_cfg cfg = { .id = d->id, .path = want->path };
 	struct disk disk;
 	int r = disk_open(&disk, want->path, want->read_only);
 
 	memcpy(cfg.serial, want->serial, sizeof(cfg.serial));
-	return r ? r : blk_new(&d->blk, &cfg, &disk, m->loop, &m->gm);
+	return r ? r : blk_new(&d->blk, &cfg, &disk, loop, gm);
 }
 
-int disks_open(struct machine *m)
+int disks_open(struct disks *disks, const struct config *cfg, struct loop *loop,
+	       const struct guest_mem *gm, struct virtio_slots *slots)
 {
-	struct disks *disks = &m->disks;
 	int r = 0;
 
-	for (unsigned int i = 0; i < m->cfg->nr_disks && !r; i++) {
+	for (unsigned int i = 0; i < cfg->nr_disks && !r; i++) {
 		struct disks_one *d = &disks->disk[disks->nr++];
 
 		snprintf(d->id, sizeof(d->id), "disk%u", i);
-		r = open_one(m, &m->cfg->disks[i], d);
+		r = open_one(d, &cfg->disks[i], loop, gm);
+		if (!r)
+			r = virtio_slots_add(slots, blk_dev(d->blk));
 	}
 	return r;
 }
 
-void disks_close(struct machine *m)
+void disks_close(struct disks *disks)
 {
-	for (unsigned int i = 0; i < m->disks.nr; i++)
-		blk_free(m->disks.disk[i].blk);
-	m->disks.nr = 0;
+	for (unsigned int i = 0; i < disks->nr; i++)
+		blk_free(disks->disk[i].blk);
+	disks->nr = 0;
 }
 
-void disks_drain(struct machine *m)
+void disks_drain(struct disks *disks)
 {
-	for (unsigned int i = 0; i < m->disks.nr; i++)
-		blk_drain(m->disks.disk[i].blk);
+	for (unsigned int i = 0; i < disks->nr; i++)
+		blk_drain(disks->disk[i].blk);
 }
 
-struct blk *disks_find(struct machine *m, const char *id)
+struct blk *disks_find(const struct disks *disks, const char *id)
 {
-	for (unsigned int i = 0; i < m->disks.nr; i++)
-		if (!strcmp(m->disks.disk[i].id, id))
-			return m->disks.disk[i].blk;
+	for (unsigned int i = 0; i < disks->nr; i++)
+		if (!strcmp(disks->disk[i].id, id))
+			return disks->disk[i].blk;
 	return NULL;
 }

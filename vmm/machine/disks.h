@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* disks.h - the block devices in their machine. Thread: the loop. */
+/* disks.h - the block devices of a machine. Thread: the loop. */
 #ifndef EBB_MACHINE_DISKS_H
 #define EBB_MACHINE_DISKS_H
 
 #include "devices/virtio_blk.h"
 #include "vmm/config/config.h"
-
-struct machine;
+#include "vmm/machine/virtio_slots.h"
 
 struct disks {
 	unsigned int nr;
@@ -16,13 +15,15 @@ struct disks {
 	} disk[CONFIG_MAX_DISKS];
 };
 
-/* Opens all of them, in order. The caller puts them behind transports. 0 or -errno, logged. */
-int must_check disks_open(struct machine *m);
+/* Opens all disks of CFG, in order, for guests whose memory is GM, and puts them into SLOTS. 0 or
+ * -errno, logged; disks_close() also after a failure. */
+int must_check disks_open(struct disks *disks, const struct config *cfg, struct loop *loop,
+			  const struct guest_mem *gm, struct virtio_slots *slots);
 /* With the device lock; no vCPU runs any more. */
-void disks_close(struct machine *m);
+void disks_close(struct disks *disks);
 /* Waits for requests under way, without end for new ones. */
-void disks_drain(struct machine *m);
+void disks_drain(struct disks *disks);
 /* NULL: there is none of that id. */
-struct blk *disks_find(struct machine *m, const char *id);
+struct blk *disks_find(const struct disks *disks, const char *id);
 
 #endif

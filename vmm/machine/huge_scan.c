@@ -4,7 +4,6 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/machine/machine.h"
 
 #define PERIOD_MIN_NS NS_PER_S
 #define PERIOD_MAX_NS (10 * NS_PER_S)
@@ -13,93 +12,93 @@
 #define REST_FACTOR 10
 #define REST_MIN_NS (10 * NS_PER_MS)
 
-static struct huge *region(struct machine *m, unsigned int i)
+static struct huge *region(struct huge_scan *s, unsigned int i)
 {
-	return i ? &m->elastic[i - 1].elastic.huge : &m->huging.boot;
+	struct vm_memory *mem = s->env.memory;
+
+	return i ? &mem->elastic[i - 1].elastic.huge : &mem->boot_huge;
 }
 
-static uint64_t nr_made(struct machine *m)
+static uint64_t nr_made(struct huge_scan *s)
 {
 	uint64_t nr = 0;
 
-	for (unsigned int i = 0; i <= m->nr_elastic; i++)
-		nr += region(m, i)->nr_scan_made;
+	for (unsigned int i = 0; i <= s->env.memory->nr_elastic; i++)
+		nr += region(s, i)->nr_scan_made;
 	return nr;
 }
 
 /* When the next pass begins, after one that has ended. */
-static uint64_t end_pass(struct machine *m)
+static uint64_t end_pass(struct huge_scan *s)
 {
-	struct huging *g = &m->huging;
-	uint64_t made = nr_made(m);
+	uint64_t made = nr_made(s);
 
-	g->period_ns = made != g->nr_made_before ? PERIOD_MIN_NS :
-						   min_u64(2 * g->period_ns, PERIOD_MAX_NS);
-	g->nr_made_before = made;
-	g->region = 0;
-	return g->period_ns;
+	s->period_ns = made != s->nr_made_before ? PERIOD_MIN_NS :
+						   min_u64(2 * s->period_ns, PERIOD_MAX_NS);
+	s->nr_made_before = made;
+	s->region = 0;
+	return s->period_ns;
 }
 
 static void on_timer(void *ctx)
 {
-	struct machine *m = ctx;
-	struct huging *g = &m->huging;
-	uint64_t start_ns = clock_ns(), now = start_ns, rest_ns;
+	struct huge_scan *s = ctx;
+	uint64_t start_ns = loop_now(s->env.loop), now = start_ns, rest_ns;
 
-	/* To make a unit huge is to touch it. */
-	if (touching_runs(m)) {
-		loop_timer_set(m->loop, &g->timer, now + PERIOD_MAX_NS);
+	if (s->env.must_wait(s->env.ctx)) {
+		loop_timer_set(s->env.loop, &s->timer, now + PERIOD_MAX_NS);
 		return;
 	}
 	/* What the guest uses again may be huge again. */
-	if (!g->region)
-		(void)returned_look(&m->ballooning.returned, TURN_NS / 2);
-	while (g->region <= m->nr_elastic && now - start_ns < TURN_NS) {
-		if (!huge_scan(region(m, g->region)))
-			g->region++;
-		now = clock_ns();
+	if (!s->region)
+		(void)returned_look(s->env.returned, TURN_NS / 2);
+	while (s->region <= s->env.memory->nr_elastic && now - start_ns < TURN_NS) {
+		if (!huge_scan(region(s, s->region)))
+			s->region++;
+		now = loop_now(s->env.loop);
 	}
 	rest_ns = max_u64(REST_FACTOR * (now - start_ns), REST_MIN_NS);
-	if (g->region > m->nr_elastic)
-		rest_ns = max_u64(rest_ns, end_pass(m));
-	loop_timer_set(m->loop, &g->timer, now + rest_ns);
+	if (s->region > s->env.memory->nr_elastic)
+		rest_ns = max_u64(rest_ns, end_pass(s));
+	loop_timer_set(s->env.loop, &s->timer, now + rest_ns);
 }
 
-int huging_start(struct machine *m)
+void huge_scan_open(struct huge_scan *s, const struct huge_scan_env *env)
 {
-	struct huging *g = &m->huging;
-	int r = huge_init(&g->boot, m->cfg->huge, &m->boot_ram, NULL);
+	struct vm_memory *mem = env->memory;
+	enum huge_mode wanted = mem->env.cfg->huge;
 
-	if (r)
-		return r;
-	if (g->boot.mode != m->cfg->huge)
+	*s = (struct huge_scan){ .env = *env,
+				 .timer = { .fn = on_timer, .ctx = s },
+				 .period_ns = PERIOD_MIN_NS };
+	if (mem->boot_huge.mode != wanted)
 		log_info("--huge=%s: this kernel can't make huge pages, Linux 6.1 can",
-			 huge_mode_name(m->cfg->huge));
-	g->timer = (struct loop_timer){ .fn = on_timer, .ctx = m };
-	huge_given(&g->boot, 0, m->boot_ram.bytes);
-	g->period_ns = PERIOD_MIN_NS;
-	if (g->boot.mode != HUGE_NEVER)
-		loop_timer_set(m->loop, &g->timer, clock_ns() + PERIOD_MIN_NS);
-	return 0;
+			 huge_mode_name(wanted));
+	huge_given(&mem->boot_huge, 0, mem->boot.bytes);
+	if (mem->boot_huge.mode != HUGE_NEVER)
+		loop_timer_set(env->loop, &s->timer, loop_now(env->loop) + PERIOD_MIN_NS);
 }
 
-void huging_close(struct machine *m) { huge_destroy(&m->huging.boot); }
-
-void huging_reset(struct machine *m)
+void huge_scan_close(struct huge_scan *s)
 {
-	struct huging *g = &m->huging;
-
-	huge_discarded(&g->boot, 0, m->boot_ram.bytes);
-	huge_given(&g->boot, 0, min_u64(m->boot_ram.bytes, HUGE_AT_ONCE_BYTES));
-	huging_wake(m);
+	if (s->env.loop)
+		loop_timer_cancel(s->env.loop, &s->timer);
 }
 
-void huging_wake(struct machine *m)
+void huge_scan_reset(struct huge_scan *s)
 {
-	struct huging *g = &m->huging;
-	uint64_t next = clock_ns() + PERIOD_MIN_NS;
+	struct vm_memory *mem = s->env.memory;
 
-	g->period_ns = PERIOD_MIN_NS;
-	if (g->timer.at_ns > next)
-		loop_timer_set(m->loop, &g->timer, next);
+	huge_discarded(&mem->boot_huge, 0, mem->boot.bytes);
+	huge_given(&mem->boot_huge, 0, min_u64(mem->boot.bytes, HUGE_AT_ONCE_BYTES));
+	huge_scan_wake(s);
+}
+
+void huge_scan_wake(struct huge_scan *s)
+{
+	uint64_t next = loop_now(s->env.loop) + PERIOD_MIN_NS;
+
+	s->period_ns = PERIOD_MIN_NS;
+	if (s->timer.at_ns > next)
+		loop_timer_set(s->env.loop, &s->timer, next);
 }

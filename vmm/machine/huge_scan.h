@@ -8,25 +8,31 @@
 #define EBB_MACHINE_HUGE_SCAN_H
 
 #include "vmm/base/loop.h"
-#include "vmm/memory/huge.h"
+#include "vmm/machine/memory.h"
 
-struct machine;
+struct huge_scan_env {
+	struct loop *loop;
+	struct vm_memory *memory;
+	struct returned *returned; /* looked at before each pass */
+	/* Whether nothing may be touched now: to make a unit huge is to touch it. */
+	bool (*must_wait)(void *ctx);
+	void *ctx;
+};
 
-struct huging {
-	struct huge boot; /* boot memory's; those of elastic memory are in struct elastic */
+struct huge_scan {
+	struct huge_scan_env env;
 	struct loop_timer timer;
-	unsigned int region;  /* where the pass is: boot memory, then the elastic regions */
-	uint64_t period_ns;   /* between two passes */
+	unsigned int region; /* where the pass is: boot memory, then the elastic regions */
+	uint64_t period_ns;  /* between two passes */
 	uint64_t nr_made_before; /* units that scans had made when the pass began */
 };
 
-/* All memory is there: backs boot memory (--huge=always), starts the scan. 0 or -errno, logged. */
-int must_check huging_start(struct machine *m);
-/* The machine is freed; the loop does not run any more. */
-void huging_close(struct machine *m);
+/* Backs boot memory (--huge=always), starts the scan. A host that can't make huge pages is logged. */
+void huge_scan_open(struct huge_scan *s, const struct huge_scan_env *env);
+void huge_scan_close(struct huge_scan *s);
 /* Boot memory was discarded for the next boot. */
-void huging_reset(struct machine *m);
+void huge_scan_reset(struct huge_scan *s);
 /* Memory was given to the guest: the next pass comes soon. */
-void huging_wake(struct machine *m);
+void huge_scan_wake(struct huge_scan *s);
 
 #endif

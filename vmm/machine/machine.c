@@ -1,441 +1,638 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* machine.c - builds one virtual machine, in order, and frees it in reverse. */
+/* machine.c - the composition root of one virtual machine: its parts, and who is wired to whom. */
 #include "vmm/machine/machine.h"
 
 #include <errno.h>
-#include <linux/virtio_mmio.h>
-#include <stdio.h>
-#include <sys/epoll.h>
 
-#include "vmm/base/event.h"
+#include "devices/virtio_rng.h"
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
-#include "vmm/base/size.h"
+#include "vmm/machine/autosizer.h"
+#include "vmm/machine/balloon_host.h"
 #include "vmm/machine/boot.h"
+#include "vmm/machine/disks.h"
+#include "vmm/machine/huge_scan.h"
+#include "vmm/machine/memory.h"
+#include "vmm/machine/platform.h"
+#include "vmm/machine/requests.h"
 #include "vmm/machine/run_state.h"
-#include "vmm/monitor/monitor.h"
+#include "vmm/machine/violations.h"
+#include "vmm/machine/virtio_ports.h"
+#include "vmm/machine/working_set_estimate.h"
 
-/* Regions start on this boundary: no guest memory block can be larger (Linux, x86). */
-#define ELASTIC_ALIGN (2 * GiB)
-/* Numbers of KVM's memory slots: boot memory below and above the devices, then the elastic ones. */
-#define BOOT_SLOTS 2
+struct machine {
+	const struct config *cfg;
+	struct loop *loop;
+	struct vm_sinks *sinks;
+	struct machine_parts parts; /* pointers to those below */
+	unsigned int nr_opened;	    /* rows of part_rows */
 
-/* --- memory --------------------------------------------------------------------------------- */
+	struct kvm kvm;
+	struct bus mmio, pio;
+	struct virtio_slots slots;
+	struct requests requests;
+	struct run_state run;
+	struct dump dump;
+	struct boot boot;
+	struct vm_memory memory;
+	struct violations violations;
+	struct balloon_host balloon;
+	struct huge_scan huge_scan;
+	struct platform platform;
+	struct disks disks;
+	struct rng *rng; /* NULL: --rng=off */
+	struct virtio_ports ports;
+	struct autosizer autosizer;
+	struct working_set_store working_sets;
+	struct estimate estimate;
+};
+
+/* --- KVM --------------------------------------------------------------------------------------- */
+
+static int open_kvm(struct machine *m)
+{
+	int r = kvm_open(&m->kvm, m->cfg->kvm_path);
+
+	if (!r && m->cfg->nr_cpus > m->kvm.max_vcpus)
+		r = fail_usage("--cpus: this host's KVM can have %u", m->kvm.max_vcpus);
+	return r;
+}
+
+static void close_kvm(struct machine *m) { kvm_close(&m->kvm); }
+
+/* --- virtio's places, requests ----------------------------------------------------------------- */
+
+static int open_slots(struct machine *m)
+{
+	virtio_slots_open(&m->slots, m->loop, &m->mmio);
+	return 0;
+}
+
+static void close_slots(struct machine *m) { virtio_slots_close(&m->slots); }
+static void hold_slots(struct machine *m, bool hold) { virtio_slots_hold(&m->slots, hold); }
+
+static int reset_slots(struct machine *m)
+{
+	virtio_slots_reset(&m->slots);
+	return 0;
+}
+
+static int open_requests(struct machine *m)
+{
+	struct requests_env env = { .loop = m->loop,
+				    .made = run_state_requested,
+				    .crash_kernel = run_state_crash_kernel,
+				    .ctx = &m->run };
+
+	return requests_open(&m->requests, &env);
+}
+
+static void close_requests(struct machine *m) { requests_close(&m->requests); }
+
+static int reset_requests(struct machine *m)
+{
+	requests_drop(&m->requests);
+	return 0;
+}
+
+static void quit(void *ctx)
+{
+	run_state_end(&((struct machine *)ctx)->run, EXIT_POWER_OFF, false, "host-ui");
+}
+
+/* --- memory ------------------------------------------------------------------------------------ */
 
 static int add_slot(void *ctx, uint32_t slot, gpa_t base, void *host, uint64_t bytes,
 		    bool read_only)
 {
-	return vm_add_slot(&((struct machine *)ctx)->vm, slot, base, host, bytes, read_only);
+	return vm_add_slot(&((struct boot *)ctx)->vm, slot, base, host, bytes, read_only);
 }
 
 static int remove_slot(void *ctx, uint32_t slot)
 {
-	return vm_remove_slot(&((struct machine *)ctx)->vm, slot);
+	return vm_remove_slot(&((struct boot *)ctx)->vm, slot);
 }
 
-static struct slot_ops slot_ops(struct machine *m)
+static int open_memory(struct machine *m)
 {
-	return (struct slot_ops){ add_slot, remove_slot, m };
+	struct vm_memory_env env = { .cfg = m->cfg,
+				     .loop = m->loop,
+				     .sinks = m->sinks,
+				     .slot_ops = { add_slot, remove_slot, &m->boot },
+				     .max_slots = m->kvm.max_slots,
+				     .phys_bits = kvm_phys_bits(&m->kvm) };
+
+	return vm_memory_open(&m->memory, &env);
 }
 
-static int add_boot_memory(struct machine *m)
-{
-	uint64_t bytes = m->cfg->boot_bytes, low = min_u64(bytes, PLATFORM_LOW_END);
-	int r = ram_create(&m->boot_ram, "ebb-boot", bytes);
+static void close_memory(struct machine *m) { vm_memory_close(&m->memory); }
+static int reset_memory(struct machine *m) { return vm_memory_reset(&m->memory); }
 
-	if (r)
-		return r;
-	r = gm_add(&m->gm, GPA(0), low, &m->boot_ram, 0, NULL);
-	if (!r && bytes > low)
-		r = gm_add(&m->gm, GPA(PLATFORM_HIGH_BASE), bytes - low, &m->boot_ram, low, NULL);
-	return r;
+static int add_memory_devices(struct machine *m)
+{
+	return vm_memory_add_devices(&m->memory, &m->slots, &m->mmio);
 }
 
-static uint64_t end_of_memory(const struct machine *m)
-{
-	uint64_t end = PLATFORM_HIGH_BASE;
+static void remove_memory_devices(struct machine *m) { vm_memory_remove_devices(&m->memory); }
 
-	for (unsigned int i = 0; i < m->gm.nr_regions; i++)
-		end = max_u64(end, m->gm.regions[i].base.v + m->gm.regions[i].bytes);
-	return end;
+static int open_violations(struct machine *m)
+{
+	struct violations_env env = { .loop = m->loop,
+				      .memory = &m->memory,
+				      .run = run_state_control(&m->run),
+				      .sinks = m->sinks };
+
+	return violations_open(&m->violations, &env, m->cfg->violation);
 }
 
-static int add_elastic_memory(struct machine *m, const struct config_elastic *cfg)
-{
-	unsigned int phys_bits = kvm_phys_bits(&m->kvm);
-	struct machine_elastic *e = &m->elastic[m->nr_elastic];
-	char name[64], a[SIZE_TEXT_BYTES];
-	struct elastic_cfg want = {
-		.name = name,
-		.base = GPA(align_up(end_of_memory(m), ELASTIC_ALIGN)),
-		.bytes = cfg->bytes,
-		.block_bytes = cfg->block_bytes,
-		.guard = m->guarding.guard,
-		.huge = m->cfg->huge,
-		.slot_ops = slot_ops(m),
-		.first_slot = BOOT_SLOTS,
-		.segment_bytes = slots_segment_bytes(cfg->bytes, cfg->block_bytes,
-						     (m->kvm.max_slots - BOOT_SLOTS) /
-							     m->cfg->nr_elastic),
-	};
-	int r;
+static void close_violations(struct machine *m) { violations_close(&m->violations); }
+static int reset_violations(struct machine *m) { return violations_reset(&m->violations); }
 
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		want.first_slot += elastic_nr_slots(&m->elastic[i].elastic);
-	m->nr_elastic++;
-	e->machine = m;
-	if ((want.base.v + cfg->bytes - 1) >> phys_bits)
-		return fail_usage("--elastic %s: %s at %#llx is beyond the guest's %u address bits; "
-				  "take less", cfg->id, size_format(cfg->bytes, a),
-				  (unsigned long long)want.base.v, phys_bits);
-	if (!is_aligned(cfg->bytes, GUEST_MEMORY_BLOCK))
-		log_warn("--elastic %s: %s is not a multiple of 128 MiB; Linux guests leave the "
-			 "rest unused", cfg->id, size_format(cfg->bytes, a));
-	snprintf(name, sizeof(name), "ebb-%s", cfg->id);
-	r = elastic_init(&e->elastic, &want);
-	if (!r)
-		r = gm_add(&m->gm, want.base, cfg->bytes, &e->elastic.ram, 0, &e->elastic.blocks);
-	return r;
+/* --- working sets ------------------------------------------------------------------------------ */
+
+/* What an estimate can't go along with. */
+static bool estimate_must_wait(void *ctx)
+{
+	struct machine *m = ctx;
+
+	return m->run.state != MACHINE_RUNNING || balloon_host_reclaims(&m->balloon);
 }
 
-static int add_memory(struct machine *m)
+static int open_working_sets(struct machine *m)
 {
-	int r = add_boot_memory(m);
+	struct estimate_env env = { .loop = m->loop,
+				    .memory = &m->memory,
+				    .store = &m->working_sets,
+				    .must_wait = estimate_must_wait,
+				    .ctx = m };
 
-	if (!r)
-		r = guarding_open(m);
-	for (unsigned int i = 0; i < m->cfg->nr_elastic && !r; i++)
-		r = add_elastic_memory(m, &m->cfg->elastic[i]);
-	gm_freeze(&m->gm);
-	if (!r)
-		r = guarding_start(m);
-	if (!r)
-		r = huging_start(m);
-	return r ? r : ballooning_open(m);
+	m->working_sets.sinks = m->sinks;
+	estimate_open(&m->estimate, &env);
+	return 0;
 }
 
-static void size_changed(void *ctx, struct vmem *v)
+static void hold_estimate(struct machine *m, bool hold)
 {
-	huging_wake(ctx);
-	commands_size_changed(ctx, v);
-	autosizing_facts_changed(ctx);
-}
-
-/* --- virtio ---------------------------------------------------------------------------------- */
-
-static void on_kick(void *ctx, uint32_t events)
-{
-	struct machine_kick *kick = ctx;
-
-	(void)events;
-	if (event_taken(kick->slot->kick_fd[kick->queue]))
-		virtio_mmio_kicked(&kick->slot->mmio, kick->queue);
-}
-
-/* A notification that KVM did not take: on a vCPU thread. */
-static void trapped_kick(void *ctx, unsigned int queue)
-{
-	event_raise(&((struct machine_slot *)ctx)->kick_fd[queue]);
-}
-
-static int add_virtio(struct machine *m, struct virtio_dev *dev)
-{
-	struct machine_slot *s = &m->slots[m->nr_slots];
-	struct irq_line irq = { loop_event_raise, &s->irq };
-	uint64_t base;
-	int r;
-
-	if (m->nr_slots == PLATFORM_MAX_VIRTIO)
-		return fail_usage("%s: at most %d virtio devices", dev->ops->name,
-				  PLATFORM_MAX_VIRTIO);
-	base = platform_virtio_base(m->nr_slots++);
-	s->irq.loop = m->loop;
-	r = event_new(&s->irq.fd);
-	for (unsigned int q = 0; q < dev->ops->nr_queues && !r; q++) {
-		s->kick[q] = (struct machine_kick){ s, q };
-		r = event_new(&s->kick_fd[q]);
-		if (!r)
-			r = loop_add(m->loop, s->kick_fd[q], EPOLLIN, on_kick, &s->kick[q]);
-	}
-	if (r)
-		return r;
-	virtio_mmio_init(&s->mmio, dev, irq, trapped_kick, s);
-	return bus_add(&m->mmio, base, VIRTIO_MMIO_BYTES, virtio_mmio_access, &s->mmio);
-}
-
-void machine_hold_devices(struct machine *m, bool hold)
-{
-	for (unsigned int i = 0; i < m->nr_slots; i++)
-		virtio_hold(m->slots[i].mmio.dev, hold);
 	if (hold)
-		disks_drain(m);
-	autosizing_hold(m, hold);
+		estimate_end(&m->estimate, "the VM was paused");
+}
+
+static void leave_estimate(struct machine *m, const char *why) { estimate_end(&m->estimate, why); }
+
+static int reset_working_sets(struct machine *m)
+{
+	working_set_store_reset(&m->working_sets);
+	return 0;
+}
+
+/* --- the balloon ------------------------------------------------------------------------------- */
+
+static int log_writes(void *ctx, bool on) { return vm_log_writes(&((struct boot *)ctx)->vm, on); }
+static bool is_logging(void *ctx) { return ((struct boot *)ctx)->vm.logging; }
+
+static int written(void *ctx, void (*fn)(void *to, gpa_t base, const uint64_t *bitmap,
+					 uint64_t nr_pages), void *to)
+{
+	return vm_written(&((struct boot *)ctx)->vm, GPA(0), UINT64_MAX, fn, to);
+}
+
+static void drain_disks(void *ctx) { disks_drain(&((struct machine *)ctx)->disks); }
+
+static int open_balloon(struct machine *m)
+{
+	struct balloon_host_env env = { .cfg = m->cfg,
+					.loop = m->loop,
+					.memory = &m->memory,
+					.run = run_state_control(&m->run),
+					.write_log = { log_writes, is_logging, written, &m->boot },
+					.drain = drain_disks,
+					.ctx = m,
+					.store = &m->working_sets,
+					.sinks = m->sinks };
+
+	return balloon_host_open(&m->balloon, &env);
+}
+
+static void close_balloon(struct machine *m) { balloon_host_close(&m->balloon); }
+static int add_balloon(struct machine *m) { return balloon_host_add(&m->balloon, &m->slots); }
+static void remove_balloon(struct machine *m) { balloon_host_remove(&m->balloon); }
+
+static int reset_balloon(struct machine *m)
+{
+	balloon_host_reset(&m->balloon);
+	return 0;
+}
+
+static bool huge_must_wait(void *ctx) { return estimate_runs(&((struct machine *)ctx)->estimate); }
+
+static int open_huge_scan(struct machine *m)
+{
+	struct huge_scan_env env = { .loop = m->loop,
+				     .memory = &m->memory,
+				     .returned = &m->balloon.returned,
+				     .must_wait = huge_must_wait,
+				     .ctx = m };
+
+	huge_scan_open(&m->huge_scan, &env);
+	return 0;
+}
+
+static void close_huge_scan(struct machine *m) { huge_scan_close(&m->huge_scan); }
+
+static int reset_huge_scan(struct machine *m)
+{
+	huge_scan_reset(&m->huge_scan);
+	return 0;
+}
+
+/* --- devices ----------------------------------------------------------------------------------- */
+
+static int open_platform(struct machine *m)
+{
+	struct platform_env env = { .cfg = m->cfg,
+				    .loop = m->loop,
+				    .mmio = &m->mmio,
+				    .pio = &m->pio,
+				    .requests = &m->requests,
+				    .quit = quit,
+				    .ctx = m };
+
+	return platform_open(&m->platform, &env);
+}
+
+static void close_platform(struct machine *m) { platform_close(&m->platform); }
+
+static int reset_platform(struct machine *m)
+{
+	platform_reset(&m->platform);
+	return 0;
+}
+
+static int open_console(struct machine *m) { return platform_open_console(&m->platform); }
+static void close_console(struct machine *m) { platform_close_console(&m->platform); }
+
+static int open_disks(struct machine *m)
+{
+	return disks_open(&m->disks, m->cfg, m->loop, &m->memory.gm, &m->slots);
+}
+
+static void close_disks(struct machine *m) { disks_close(&m->disks); }
+
+static void hold_disks(struct machine *m, bool hold)
+{
 	if (hold)
-		touching_end(m, "the VM was paused");
+		disks_drain(&m->disks);
 }
 
-static int add_vmem(struct machine *m, unsigned int i)
+static int open_rng(struct machine *m)
 {
-	struct machine_elastic *e = &m->elastic[i];
-	const struct config_elastic *want = &m->cfg->elastic[i];
-	struct vmem_cfg cfg = {
-		.id = want->id,
-		.addr = e->elastic.base.v,
-		.region_bytes = want->bytes,
-		.block_bytes = want->block_bytes,
-		.memory_block_bytes = GUEST_MEMORY_BLOCK,
-	};
-	struct vmem_env env = {
-		.loop = m->loop,
-		.gm = &m->gm,
-		.elastic = &e->elastic,
-		.size_changed = size_changed,
-		.job_changed = commands_job_changed,
-		.ctx = m,
-	};
-	int r = vmem_new(&e->vmem, &cfg, &env);
+	int r = m->cfg->rng_rate ? rng_new(&m->rng, m->loop, &m->memory.gm, m->cfg->rng_rate) : 0;
 
-	if (!r)
-		r = add_virtio(m, vmem_dev(e->vmem));
-	/* What KVM has no memory for comes as a bus access. */
-	if (!r)
-		r = bus_add(&m->mmio, cfg.addr, cfg.region_bytes, guarding_access, &e->elastic);
-	return r ? r : vmem_request(e->vmem, want->requested_bytes);
+	return r || !m->rng ? r : virtio_slots_add(&m->slots, rng_dev(m->rng));
 }
 
-static int add_rng(struct machine *m)
-{
-	int r = rng_new(&m->rng, m->loop, &m->gm, m->cfg->rng_rate);
+static void close_rng(struct machine *m) { rng_free(m->rng); }
 
-	return r ? r : add_virtio(m, rng_dev(m->rng));
+static int open_ports(struct machine *m)
+{
+	struct virtio_ports_env env = { .cfg = m->cfg,
+					.loop = m->loop,
+					.gm = &m->memory.gm,
+					.quit = quit,
+					.ctx = m };
+
+	return virtio_ports_open(&m->ports, &env, &m->slots);
 }
 
-/* --- platform -------------------------------------------------------------------------------- */
+static void close_ports(struct machine *m) { virtio_ports_close(&m->ports); }
 
-static int add_platform(struct machine *m)
+/* Every device is there: the buses are as the vCPUs will see them. */
+static int freeze_buses(struct machine *m)
 {
-	int r = event_new(&m->serial_irq.fd);
-
-	if (!r)
-		r = event_new(&m->power_irq.fd);
-	m->serial_irq.loop = m->power_irq.loop = m->loop;
-	if (r)
-		return r;
-	m->power = (struct power){ .irq = { loop_event_raise, &m->power_irq },
-				   .power_off = lifecycle_guest_power_off,
-				   .reset = lifecycle_guest_reset,
-				   .ctx = m };
-	m->pvpanic = (struct pvpanic){ lifecycle_guest_panicked, lifecycle_crash_kernel, m };
-	m->debug_exit = (struct debug_exit){ lifecycle_debug_exit, m };
-	m->serial.irq = (struct irq_line){ loop_event_raise, &m->serial_irq };
-	serial_reset(&m->serial);
-	r = bus_add(&m->mmio, POWER_BASE, POWER_BYTES, power_access, &m->power);
-	if (!r)
-		r = bus_add(&m->mmio, PVPANIC_BASE, PVPANIC_BYTES, pvpanic_access, &m->pvpanic);
-	if (!r)
-		r = bus_add(&m->pio, SERIAL_PORT, SERIAL_PORTS, serial_access, &m->serial);
-	if (!r)
-		r = bus_add(&m->pio, CMOS_PORT, CMOS_PORTS, cmos_access, NULL);
-	if (!r && m->cfg->debug_exit)
-		r = bus_add(&m->pio, DEBUG_EXIT_PORT, DEBUG_EXIT_PORTS, debug_exit_access,
-			    &m->debug_exit);
-	return r;
-}
-
-static int add_console(struct machine *m)
-{
-	char path[VM_PATH_SIZE];
-	struct console_cfg cfg = { .kind = m->cfg->console,
-				   .path = m->cfg->console_path,
-				   .quit = lifecycle_console_quit,
-				   .ctx = m };
-	int r = 0;
-
-	if (cfg.kind == CONSOLE_UNIX && !cfg.path) {
-		cfg.path = path;
-		r = config_beside_path(m->cfg, path, "console");
-	}
-	if (!r)
-		r = console_new(&m->console, m->loop, serial_guest_end(&m->serial), &cfg);
-	if (!r)
-		m->serial.host = console_host_end(m->console);
-	return r;
-}
-
-static int add_devices(struct machine *m)
-{
-	int r = add_platform(m);
-
-	for (unsigned int i = 0; i < m->nr_elastic && !r; i++)
-		r = add_vmem(m, i);
-	for (unsigned int i = 0; i < m->disks.nr && !r; i++)
-		r = add_virtio(m, blk_dev(m->disks.disk[i].blk));
-	if (!r)
-		r = ballooning_add(m);
-	if (!r && m->ballooning.balloon)
-		r = add_virtio(m, balloon_dev(m->ballooning.balloon));
-	if (!r && m->cfg->rng_rate)
-		r = add_rng(m);
-	if (!r)
-		r = ports_add(m);
-	if (!r && m->ports.vcon)
-		r = add_virtio(m, vcon_dev(m->ports.vcon));
 	bus_freeze(&m->mmio);
 	bus_freeze(&m->pio);
+	return 0;
+}
+
+static int open_port_hosts(struct machine *m) { return virtio_ports_open_hosts(&m->ports); }
+static void close_port_hosts(struct machine *m) { virtio_ports_close_hosts(&m->ports); }
+
+/* --- the autosizer ----------------------------------------------------------------------------- */
+
+static int open_autosizer(struct machine *m)
+{
+	struct autosizer_env env = { .cfg = m->cfg,
+				     .loop = m->loop,
+				     .memory = &m->memory,
+				     .balloon = &m->balloon,
+				     .store = &m->working_sets,
+				     .sinks = m->sinks };
+	struct host_end host;
+	int r;
+
+	autosizer_init(&m->autosizer, &env);
+	if (!m->cfg->agent)
+		return 0;
+	r = autosizer_open(&m->autosizer, virtio_ports_agent_end(&m->ports), &host);
+	if (!r)
+		virtio_ports_connect_agent(&m->ports, &host);
 	return r;
 }
 
-/* --- one boot -------------------------------------------------------------------------------- */
+static void close_autosizer(struct machine *m) { autosizer_close(&m->autosizer); }
+static void hold_autosizer(struct machine *m, bool hold) { autosizer_hold(&m->autosizer, hold); }
 
-static int add_memory_slots(struct machine *m)
+static int reset_autosizer(struct machine *m)
 {
-	struct slot_ops ops = slot_ops(m);
-	uint32_t slot = 0;
+	autosizer_reset(&m->autosizer);
+	return 0;
+}
+
+/* --- the table of parts ------------------------------------------------------------------------ */
+
+/*
+ * In the order in which they are built, held, left and reset; they are closed in reverse, those whose
+ * open() was called, also when it failed. leave(): the VM is about to go, with its vCPUs still there;
+ * reset(): it is gone, the next one is not there yet.
+ */
+static const struct part_row {
+	int (*open)(struct machine *m);
+	void (*close)(struct machine *m);
+	void (*hold)(struct machine *m, bool hold);
+	void (*leave)(struct machine *m, const char *why);
+	int (*reset)(struct machine *m);
+} part_rows[] = {
+	{ .open = open_kvm, .close = close_kvm },
+	{ .open = open_slots, .close = close_slots, .hold = hold_slots, .reset = reset_slots },
+	{ .open = open_requests, .close = close_requests, .reset = reset_requests },
+	{ .open = open_memory, .close = close_memory, .reset = reset_memory },
+	{ .open = open_violations, .close = close_violations, .reset = reset_violations },
+	{ .open = open_working_sets, .hold = hold_estimate, .leave = leave_estimate,
+	  .reset = reset_working_sets },
+	{ .open = open_balloon, .close = close_balloon, .reset = reset_balloon },
+	{ .open = open_huge_scan, .close = close_huge_scan, .reset = reset_huge_scan },
+	{ .open = open_platform, .close = close_platform, .reset = reset_platform },
+	/* Virtio devices: guests find them in this order. */
+	{ .open = add_memory_devices, .close = remove_memory_devices },
+	{ .open = open_disks, .close = close_disks, .hold = hold_disks },
+	{ .open = add_balloon, .close = remove_balloon },
+	{ .open = open_rng, .close = close_rng },
+	{ .open = open_ports, .close = close_ports },
+	{ .open = freeze_buses },
+	{ .open = open_console, .close = close_console },
+	{ .open = open_port_hosts, .close = close_port_hosts },
+	{ .open = open_autosizer, .close = close_autosizer, .hold = hold_autosizer,
+	  .reset = reset_autosizer },
+};
+
+static int open_parts(struct machine *m)
+{
 	int r = 0;
 
-	for (unsigned int i = 0; i < m->gm.nr_regions && !r; i++) {
-		const struct gm_region *g = &m->gm.regions[i];
-
-		if (g->ram == &m->boot_ram)
-			r = slot_add_ram(&ops, slot++, g->base, g->ram, g->ram_offset, g->bytes);
-	}
-	for (unsigned int i = 0; i < m->nr_elastic && !r; i++)
-		r = elastic_connect(&m->elastic[i].elastic);
+	while (!r && m->nr_opened < ARRAY_SIZE(part_rows))
+		r = part_rows[m->nr_opened++].open(m);
 	return r;
+}
+
+static void close_parts(struct machine *m)
+{
+	for (; m->nr_opened; m->nr_opened--)
+		if (part_rows[m->nr_opened - 1].close)
+			part_rows[m->nr_opened - 1].close(m);
+}
+
+static void hold_parts(void *ctx, bool hold)
+{
+	struct machine *m = ctx;
+
+	for (unsigned int i = 0; i < m->nr_opened; i++)
+		if (part_rows[i].hold)
+			part_rows[i].hold(m, hold);
+}
+
+static void leave_parts(struct machine *m, const char *why)
+{
+	for (unsigned int i = 0; i < m->nr_opened; i++)
+		if (part_rows[i].leave)
+			part_rows[i].leave(m, why);
+}
+
+static int reset_parts(struct machine *m)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < m->nr_opened && !r; i++)
+		if (part_rows[i].reset)
+			r = part_rows[i].reset(m);
+	return r;
+}
+
+/* --- one boot ---------------------------------------------------------------------------------- */
+
+static int connect_memory(void *ctx) { return vm_memory_connect(&((struct machine *)ctx)->memory); }
+
+static int connect_devices(void *ctx)
+{
+	struct machine *m = ctx;
+	int r = platform_connect(&m->platform, &m->boot.vm);
+
+	return r ? r : virtio_slots_connect(&m->slots, &m->boot.vm);
+}
+
+static void vcpu_ended(void *ctx, enum vcpu_end end, const char *text)
+{
+	requests_vcpu_ended(&((struct machine *)ctx)->requests, end, text);
 }
 
 /* On a vCPU thread. */
 static bool unemulated(void *ctx)
 {
 	struct machine *m = ctx;
-	bool covered = false;
+	bool covered;
 
 	loop_lock(m->loop);
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		covered |= elastic_cover(&m->elastic[i].elastic);
+	covered = vm_memory_cover(&m->memory);
 	loop_unlock(m->loop);
 	return covered;
 }
 
-static void release_vcpus(void *ctx) { guarding_stop(ctx); }
+static void release_vcpus(void *ctx) { violations_stop(&((struct machine *)ctx)->violations); }
 
-static int connect_events(struct machine *m)
+static void init_boot(struct machine *m)
 {
-	int r = vm_irqfd(&m->vm, m->serial_irq.fd, SERIAL_GSI);
-
-	if (!r)
-		r = vm_irqfd(&m->vm, m->power_irq.fd, POWER_GSI);
-	for (unsigned int i = 0; i < m->nr_slots && !r; i++) {
-		struct machine_slot *s = &m->slots[i];
-		gpa_t notify = GPA(platform_virtio_base(i) + VIRTIO_MMIO_QUEUE_NOTIFY);
-
-		r = vm_irqfd(&m->vm, s->irq.fd, platform_virtio_gsi(i));
-		for (unsigned int q = 0; q < s->mmio.dev->ops->nr_queues && !r; q++)
-			r = vm_ioeventfd(&m->vm, s->kick_fd[q], notify, q);
-	}
-	return r;
-}
-
-/* Memory slots come before the interrupt controllers: the other order costs milliseconds. */
-int machine_boot(struct machine *m)
-{
-	struct vcpu_env env = { .loop = m->loop,
-				.mmio = &m->mmio,
-				.pio = &m->pio,
-				.gm = &m->gm,
-				.ended = lifecycle_vcpu_ended,
-				.unemulated = unemulated,
-				.release = release_vcpus,
+	struct boot_env env = { .cfg = m->cfg,
+				.kvm = &m->kvm,
+				.gm = &m->memory.gm,
+				.vcpu = { .loop = m->loop,
+					  .mmio = &m->mmio,
+					  .pio = &m->pio,
+					  .gm = &m->memory.gm,
+					  .ended = vcpu_ended,
+					  .unemulated = unemulated,
+					  .release = release_vcpus,
+					  .ctx = m },
+				.add_memory = connect_memory,
+				.connect = connect_devices,
 				.ctx = m };
-	struct vcpu_entry entry;
-	int r = vm_create(&m->vm, &m->kvm);
 
-	if (!r)
-		r = add_memory_slots(m);
-	if (!r)
-		r = vm_create_irqchip(&m->vm);
-	if (!r)
-		r = boot_load(m->cfg, &m->gm, m->nr_slots, &entry);
-	if (!r)
-		r = vcpus_new(&m->vcpus, &m->vm, m->cfg->nr_cpus, &env, &entry);
-	if (!r)
-		r = connect_events(m);
-	if (!r)
-		m->nr_boots++;
-	return r;
+	boot_init(&m->boot, &env);
 }
 
-static void unboot(struct machine *m)
+static void leave_vm(struct machine *m, const char *why)
 {
-	if (m->vcpus)
-		m->nr_exits_before += vcpus_nr_exits(m->vcpus);
-	vcpus_free(m->vcpus);
-	m->vcpus = NULL;
-	m->crash_text = NULL;
-	m->guest_crashed = false;
-	vm_destroy(&m->vm);
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		elastic_disconnect(&m->elastic[i].elastic);
+	leave_parts(m, why);
+	boot_leave(&m->boot);
+	vm_memory_disconnect(&m->memory);
 }
 
-/* --- the whole ------------------------------------------------------------------------------- */
+static int reboot(void *ctx)
+{
+	struct machine *m = ctx;
+	int r;
 
-static void init(struct machine *m, const struct config *cfg)
+	leave_vm(m, "the VM was reset");
+	r = reset_parts(m);
+	return r ? r : boot_enter(&m->boot, m->slots.nr);
+}
+
+/* --- its running ------------------------------------------------------------------------------- */
+
+static bool park(void *ctx) { return vcpus_pause(((struct machine *)ctx)->boot.vcpus); }
+static void unpark(void *ctx) { vcpus_resume(((struct machine *)ctx)->boot.vcpus); }
+static void drop_requests(void *ctx) { requests_drop(&((struct machine *)ctx)->requests); }
+
+static const char *forbids(void *ctx)
+{
+	return violations_forbid(&((struct machine *)ctx)->violations);
+}
+
+static void resumed(void *ctx) { violations_resumed(&((struct machine *)ctx)->violations); }
+static void press(void *ctx) { platform_power_button(&((struct machine *)ctx)->platform); }
+
+static void log_with_console(void *ctx, const char *what)
+{
+	platform_log_with_console(&((struct machine *)ctx)->platform, what);
+}
+
+static void init_run(struct machine *m)
+{
+	struct run_env env = { .loop = m->loop,
+			       .sinks = m->sinks,
+			       .dump = &m->dump,
+			       .park = park,
+			       .unpark = unpark,
+			       .hold = hold_parts,
+			       .reboot = reboot,
+			       .drop_requests = drop_requests,
+			       .forbids = forbids,
+			       .resumed = resumed,
+			       .power_button = press,
+			       .log = log_with_console,
+			       .ctx = m };
+	struct run_actions actions = { .reboot_ends = m->cfg->no_reboot,
+				       .crash_pauses = m->cfg->panic_pauses };
+
+	run_state_init(&m->run, &env, &actions);
+}
+
+/* --- dumps ------------------------------------------------------------------------------------- */
+
+static bool is_running(void *ctx) { return ((struct machine *)ctx)->run.state == MACHINE_RUNNING; }
+static void pause_vm(void *ctx) { run_state_pause(&((struct machine *)ctx)->run); }
+
+static void resume_after_dump(void *ctx, const char *before)
+{
+	struct run_state *run = &((struct machine *)ctx)->run;
+
+	if (run->state == MACHINE_PAUSED && run_state_resume(run))
+		log_warn("%s: %s", before, run_state_forbids(run));
+}
+
+static int notes(void *ctx, void **out, size_t *bytes)
+{
+	return vcpus_notes(((struct machine *)ctx)->boot.vcpus, out, bytes);
+}
+
+static void dump_ended(void *ctx, const char *error)
+{
+	struct vm_event event = { .kind = VM_DUMP_ENDED, .text = error };
+
+	vm_tell(((struct machine *)ctx)->sinks, &event);
+}
+
+static void init_dump(struct machine *m)
+{
+	m->dump.env = (struct dump_env){ .loop = m->loop,
+					 .gm = &m->memory.gm,
+					 .is_running = is_running,
+					 .pause = pause_vm,
+					 .is_parked = park,
+					 .resume = resume_after_dump,
+					 .notes = notes,
+					 .ended = dump_ended,
+					 .ctx = m };
+}
+
+/* --- the whole --------------------------------------------------------------------------------- */
+
+/* What one part does when another one tells something. */
+static void heard(void *ctx, const struct vm_event *event)
+{
+	struct machine *m = ctx;
+
+	switch (event->kind) {
+	case VM_MEMORY_SIZE:
+		huge_scan_wake(&m->huge_scan);
+		autosizer_facts_changed(&m->autosizer);
+		break;
+	case VM_RECLAIM:
+		estimate_end(&m->estimate, "a reclaim was run");
+		autosizer_facts_changed(&m->autosizer);
+		break;
+	case VM_BALLOON_SIZE:
+		autosizer_facts_changed(&m->autosizer);
+		break;
+	default:
+		break;
+	}
+}
+
+static void init(struct machine *m, const struct config *cfg, struct loop *loop,
+		 struct vm_sinks *sinks)
 {
 	m->cfg = cfg;
-	m->actions.reboot_ends = cfg->no_reboot;
-	m->actions.crash_pauses = cfg->panic_pauses;
-	m->guarding.news_fd = m->ports.size_fd = -1;
-	m->serial_irq.fd = m->power_irq.fd = m->signal_fd = m->request_fd = -1;
-	for (unsigned int i = 0; i < PLATFORM_MAX_VIRTIO; i++) {
-		m->slots[i].irq.fd = -1;
-		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
-			m->slots[i].kick_fd[q] = -1;
-	}
+	m->loop = loop;
+	m->sinks = sinks;
+	m->parts = (struct machine_parts){ .cfg = cfg,
+					   .loop = loop,
+					   .run = &m->run,
+					   .boot = &m->boot,
+					   .memory = &m->memory,
+					   .violations = &m->violations,
+					   .platform = &m->platform,
+					   .disks = &m->disks,
+					   .balloon = &m->balloon,
+					   .ports = &m->ports,
+					   .autosizer = &m->autosizer,
+					   .working_sets = &m->working_sets,
+					   .estimate = &m->estimate,
+					   .dump = &m->dump };
+	vm_sinks_add(sinks, (struct vm_sink){ heard, m });
+	init_run(m);
+	init_dump(m);
+	init_boot(m);
 }
 
-static int build(struct machine *m)
-{
-	int r = kvm_open(&m->kvm, m->cfg->kvm_path);
-
-	if (!r && m->cfg->nr_cpus > m->kvm.max_vcpus)
-		r = fail_usage("--cpus: this host's KVM can have %u", m->kvm.max_vcpus);
-	if (!r)
-		r = loop_new(&m->loop);
-	if (!r)
-		r = service_open(m);
-	if (!r)
-		r = lifecycle_open(m);
-	if (!r)
-		r = disks_open(m);
-	if (!r)
-		r = add_memory(m);
-	if (!r)
-		r = add_devices(m);
-	if (!r)
-		r = add_console(m);
-	if (!r)
-		r = ports_open(m);
-	if (!r)
-		r = autosizing_open(m);
-	if (r)
-		return r;
-	loop_lock(m->loop);
-	r = machine_boot(m);
-	if (!r && !m->cfg->paused)
-		r = machine_resume(m);
-	loop_unlock(m->loop);
-	return r;
-}
-
-int machine_new(struct machine **out, const struct config *cfg)
+int machine_new(struct machine **out, const struct config *cfg, struct loop *loop,
+		struct vm_sinks *sinks)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 	int r;
 
 	if (!m)
 		return fail(-ENOMEM, "machine");
-	init(m, cfg);
-	r = build(m);
+	init(m, cfg, loop, sinks);
+	r = open_parts(m);
 	if (r) {
 		machine_free(m);
 		return r;
@@ -444,72 +641,28 @@ int machine_new(struct machine **out, const struct config *cfg)
 	return 0;
 }
 
+int machine_start(struct machine *m)
+{
+	int r;
+
+	loop_lock(m->loop);
+	r = boot_enter(&m->boot, m->slots.nr);
+	if (!r && !m->cfg->paused)
+		r = run_state_resume(&m->run);
+	loop_unlock(m->loop);
+	return r;
+}
+
+const struct machine_parts *machine_parts(const struct machine *m) { return &m->parts; }
+
 void machine_free(struct machine *m)
 {
 	if (!m)
 		return;
-	if (m->loop) {
-		loop_lock(m->loop);
-		dump_abort(m, "the VM has ended");
-		touching_end(m, "the VM has ended");
-		unboot(m);
-		autosizing_close(m);
-		console_free(m->console);
-		ports_close(m);
-		for (unsigned int i = 0; i < m->nr_elastic; i++)
-			vmem_free(m->elastic[i].vmem);
-		ballooning_close(m);
-		rng_free(m->rng);
-		disks_close(m);
-		loop_unlock(m->loop);
-	}
-	for (unsigned int i = 0; i < m->nr_slots; i++) {
-		auto_close_fn(&m->slots[i].irq.fd);
-		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
-			auto_close_fn(&m->slots[i].kick_fd[q]);
-	}
-	guarding_close(m);
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		elastic_destroy(&m->elastic[i].elastic);
-	huging_close(m);
-	ram_destroy(&m->boot_ram);
-	auto_close_fn(&m->serial_irq.fd);
-	auto_close_fn(&m->power_irq.fd);
-	auto_close_fn(&m->signal_fd);
-	auto_close_fn(&m->request_fd);
-	service_close(m);
-	if (m->loop) {
-		loop_lock(m->loop);
-		qmp_server_free(m->qmp); /* whom it hangs up on finds nothing of the VM left */
-		loop_unlock(m->loop);
-	}
-	loop_free(m->loop);
-	kvm_close(&m->kvm);
+	loop_lock(m->loop);
+	dump_abort(&m->dump, "the VM has ended");
+	leave_vm(m, "the VM has ended");
+	close_parts(m);
+	loop_unlock(m->loop);
 	free(m);
-}
-
-int machine_reboot(struct machine *m)
-{
-	int r;
-
-	touching_end(m, "the VM was reset");
-	unboot(m);
-	m->request = REQUEST_NONE;
-	m->crash_kernel = false;
-	for (unsigned int i = 0; i < m->nr_slots; i++)
-		virtio_mmio_reset(&m->slots[i].mmio);
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		vmem_system_reset(m->elastic[i].vmem);
-	serial_reset(&m->serial);
-	power_init(&m->power);
-	r = guarding_reset(m);
-	if (!r)
-		r = ram_discard(&m->boot_ram, 0, m->boot_ram.bytes);
-	if (r)
-		return r;
-	ballooning_reset(m);
-	m->working_sets = (struct working_sets){ 0 };
-	autosizing_reset(m);
-	huging_reset(m);
-	return machine_boot(m);
 }

@@ -1,267 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run_state.c - start, pause, reset and end of a machine, and who may ask for them. */
+/* run_state.c - start, pause, reset and end of a machine. */
 #include "vmm/machine/run_state.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/epoll.h>
 
-#include "vmm/base/clock.h"
-#include "vmm/base/event.h"
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
-#include "vmm/base/signals.h"
-#include "vmm/monitor/monitor.h"
 
-/* What vCPU threads ask for; the first one counts. */
-static void request(struct machine *m, enum machine_request what)
+/* --- telling ----------------------------------------------------------------------------------- */
+
+static void enter(struct run_state *s, enum machine_state state)
 {
-	if (m->request == REQUEST_NONE)
-		m->request = what;
-	event_raise(&m->request_fd);
+	struct vm_event event = { .kind = VM_STATE, .run = { state, s->ending } };
+
+	s->state = state;
+	vm_tell(s->env.sinks, &event);
 }
 
-void lifecycle_guest_power_off(void *ctx) { request(ctx, REQUEST_POWER_OFF); }
-void lifecycle_guest_reset(void *ctx) { request(ctx, REQUEST_RESET); }
-
-void lifecycle_guest_panicked(void *ctx) { request(ctx, REQUEST_PANIC); }
-
-/* Told to whom it may interest; it must not stand in the way of a request. */
-void lifecycle_crash_kernel(void *ctx)
+static void tell_cause(struct run_state *s, enum vm_event_kind kind, bool guest, const char *reason)
 {
-	struct machine *m = ctx;
+	struct vm_event event = { .kind = kind, .cause = { guest, reason } };
 
-	m->crash_kernel = true;
-	event_raise(&m->request_fd);
+	vm_tell(s->env.sinks, &event);
 }
 
-void lifecycle_debug_exit(void *ctx, uint8_t code)
-{
-	struct machine *m = ctx;
-
-	if (m->request == REQUEST_NONE)
-		m->debug_exit_code = code;
-	request(m, REQUEST_DEBUG_EXIT);
-}
-
-void lifecycle_console_quit(void *ctx) { machine_end(ctx, EXIT_POWER_OFF, false, "host-ui"); }
-
-/* The first signal asks the guest to end, the second one does not ask. */
-static void on_signal(void *ctx, uint32_t events)
-{
-	struct machine *m = ctx;
-	int signo = signals_taken(m->signal_fd);
-
-	(void)events;
-	if (!signo)
-		return;
-	if (signo == SIGHUP && m->cfg->log_file) {
-		log_reopen();
-		return;
-	}
-	/* A VM that stands for its dump alone runs again, and hears of it. */
-	dump_abort(m, "a signal asks the VM to end");
-	if (!m->asked_to_end && m->state == MACHINE_RUNNING) {
-		m->asked_to_end = true;
-		machine_power_button(m);
-		log_warn("signal %d: power button pressed; once more stops the VM at once", signo);
-		return;
-	}
-	machine_end(m, 128 + signo, false, "host-signal");
-}
+/* --- stand and go ------------------------------------------------------------------------------ */
 
 /* The machine stops where it is: memory and registers stay for whoever looks. */
-static void hold(struct machine *m, enum machine_state state)
+static void hold(struct run_state *s, enum machine_state state)
 {
-	bool running = m->state == MACHINE_RUNNING;
+	bool running = s->state == MACHINE_RUNNING;
 
 	if (running)
-		(void)vcpus_pause(m->vcpus);
-	machine_hold_devices(m, true);
+		(void)s->env.park(s->env.ctx);
+	s->env.hold(s->env.ctx, true);
 	/* What other vCPUs asked for on their way to where they stand is not done. */
-	m->request = REQUEST_NONE;
-	(void)event_taken(m->request_fd);
-	m->state = state;
-	service_status(m);
+	s->env.drop_requests(s->env.ctx);
+	enter(s, state);
 	if (running)
-		qmp_event(m->qmp, "STOP", NULL);
+		vm_tell_kind(s->env.sinks, VM_STOPPED);
 }
 
-static void guest_ended(struct machine *m, int code, const char *reason)
+void run_state_pause(struct run_state *s)
 {
-	if (!m->actions.power_off_pauses) {
-		machine_end(m, code, true, reason);
+	dump_stay_paused(s->env.dump);
+	if (s->state != MACHINE_RUNNING)
 		return;
-	}
-	commands_event_cause(m, "SHUTDOWN", true, reason);
-	hold(m, MACHINE_SHUTDOWN);
-}
-
-/* It can't go on: what follows by the action that is set, in STATE or with exit code CODE. */
-static void gave_up(struct machine *m, enum machine_state state, int code)
-{
-	bool pauses = m->actions.crash_pauses;
-
-	if (state == MACHINE_PANICKED)
-		commands_panicked(m, pauses ? "pause" : "poweroff");
-	if (pauses) {
-		log_warn("the VM is paused (--panic, set-action); system_reset or quit is left");
-		hold(m, state);
-		return;
-	}
-	m->state = state;
-	machine_end(m, code, true, "guest-panic");
-}
-
-static void crashed(struct machine *m)
-{
-	log_error("the guest crashed: %s", m->crash_text);
-	gave_up(m, m->guest_crashed ? MACHINE_PANICKED : MACHINE_INTERNAL_ERROR, EXIT_CRASH);
-}
-
-/* An error, with what the console showed last. */
-static void log_with_console(struct machine *m, const char *what)
-{
-	char tail[CONSOLE_EXCERPT_BYTES];
-
-	log_error("%s; the console's last lines:\n%s", what, console_excerpt(m->console, tail));
-}
-
-static void panicked(struct machine *m)
-{
-	log_with_console(m, "the guest has panicked");
-	gave_up(m, MACHINE_PANICKED, EXIT_PANIC);
-}
-
-static void on_timeout(void *ctx)
-{
-	struct machine *m = ctx;
-	char text[64];
-
-	snprintf(text, sizeof(text), "the VM's time (--timeout=%.9g s) is over",
-		 (double)m->cfg->timeout_ns / (double)NS_PER_S);
-	log_with_console(m, text);
-	dump_abort(m, "the VM's time is over");
-	machine_end(m, EXIT_TIMEOUT, false, "host-signal");
-}
-
-static void on_request(void *ctx, uint32_t events)
-{
-	struct machine *m = ctx;
-	enum machine_request what = m->request;
-
-	(void)events;
-	if (!event_taken(m->request_fd))
-		return;
-	if (m->crash_kernel)
-		commands_crash_kernel(m);
-	m->crash_kernel = false;
-	m->request = REQUEST_NONE;
-	switch (what) {
-	case REQUEST_POWER_OFF:
-		guest_ended(m, EXIT_POWER_OFF, "guest-shutdown");
-		break;
-	case REQUEST_RESET:
-		if (m->actions.reboot_ends)
-			guest_ended(m, EXIT_NO_REBOOT, "guest-reset");
-		else
-			machine_reset(m, true);
-		break;
-	case REQUEST_DEBUG_EXIT:
-		machine_end(m, m->debug_exit_code, true, "guest-shutdown");
-		break;
-	case REQUEST_CRASH:
-		crashed(m);
-		break;
-	case REQUEST_PANIC:
-		panicked(m);
-		break;
-	case REQUEST_NONE:
-		break;
-	}
-}
-
-/* On a vCPU thread, without the device lock. */
-void lifecycle_vcpu_ended(void *ctx, enum vcpu_end end, const char *text)
-{
-	struct machine *m = ctx;
-
-	loop_lock(m->loop);
-	if (end == VCPU_RESET) {
-		request(m, REQUEST_RESET);
-	} else if (end == VCPU_SHUTDOWN) {
-		request(m, REQUEST_POWER_OFF);
-	} else {
-		m->crash_text = text;
-		m->guest_crashed = end == VCPU_TRIPLE_FAULT;
-		request(m, REQUEST_CRASH);
-	}
-	loop_unlock(m->loop);
-}
-
-int lifecycle_open(struct machine *m)
-{
-	int r = event_new(&m->request_fd);
-
-	if (!r)
-		r = loop_add(m->loop, m->request_fd, EPOLLIN, on_request, m);
-	if (!r)
-		r = signals_open(&m->signal_fd);
-	if (!r)
-		r = loop_add(m->loop, m->signal_fd, EPOLLIN, on_signal, m);
-	if (!r)
-		r = commands_listen(m);
-	return r;
-}
-
-int machine_run(struct machine *m)
-{
-	int r;
-
-	m->timeout = (struct loop_timer){ .fn = on_timeout, .ctx = m };
-	if (m->cfg->timeout_ns)
-		loop_timer_set(m->loop, &m->timeout, loop_now(m->loop) + m->cfg->timeout_ns);
-	service_ready(m);
-	r = loop_run(m->loop);
-	loop_timer_cancel(m->loop, &m->timeout);
-	return r ? EXIT_CRASH : m->exit_code;
-}
-
-const char *machine_state_name(enum machine_state state)
-{
-	static const char *const name[] = {
-		[MACHINE_PRELAUNCH] = "prelaunch",   [MACHINE_RUNNING] = "running",
-		[MACHINE_PAUSED] = "paused",	     [MACHINE_SHUTDOWN] = "shutdown",
-		[MACHINE_PANICKED] = "guest-panicked",
-		[MACHINE_INTERNAL_ERROR] = "internal-error",
-	};
-
-	return name[state];
-}
-
-void machine_pause(struct machine *m)
-{
-	dump_stay_paused(m);
-	if (m->state != MACHINE_RUNNING)
-		return;
-	if (!vcpus_pause(m->vcpus))
+	if (!s->env.park(s->env.ctx))
 		log_error("a vCPU waits in the kernel for memory and can't be stopped there; it "
 			  "will not run guest code while the VM is paused");
-	machine_hold_devices(m, true);
-	m->state = MACHINE_PAUSED;
-	service_status(m);
-	qmp_event(m->qmp, "STOP", NULL);
+	s->env.hold(s->env.ctx, true);
+	enter(s, MACHINE_PAUSED);
+	vm_tell_kind(s->env.sinks, VM_STOPPED);
 }
 
-const char *machine_forbids(const struct machine *m)
+const char *run_state_forbids(const struct run_state *s)
 {
-	const char *why = guarding_forbids(m);
+	const char *why = s->env.forbids(s->env.ctx);
 
 	if (why)
 		return why;
-	if (dump_is_active(&m->dump))
+	if (dump_is_active(s->env.dump))
 		return "a dump is being written; query-dump tells how far it is";
-	switch (m->state) {
+	switch (s->state) {
 	case MACHINE_SHUTDOWN:
 		return "the guest has powered off; system_reset boots it again";
 	case MACHINE_PANICKED:
@@ -273,55 +74,174 @@ const char *machine_forbids(const struct machine *m)
 	}
 }
 
-int machine_resume(struct machine *m)
+int run_state_resume(struct run_state *s)
 {
-	if (m->state == MACHINE_RUNNING)
+	if (s->state == MACHINE_RUNNING)
 		return 0;
-	if (machine_forbids(m))
+	if (run_state_forbids(s))
 		return -EPERM;
-	guarding_resumed(m);
-	m->state = MACHINE_RUNNING;
-	machine_hold_devices(m, false);
-	vcpus_resume(m->vcpus);
-	service_status(m);
-	qmp_event(m->qmp, "RESUME", NULL);
+	s->env.resumed(s->env.ctx);
+	s->state = MACHINE_RUNNING;
+	s->env.hold(s->env.ctx, false);
+	s->env.unpark(s->env.ctx);
+	enter(s, MACHINE_RUNNING);
+	vm_tell_kind(s->env.sinks, VM_RESUMED);
 	return 0;
 }
 
-void machine_power_button(struct machine *m)
+void run_state_power_button(struct run_state *s)
 {
-	power_button(&m->power);
-	qmp_event(m->qmp, "POWERDOWN", NULL);
+	s->env.power_button(s->env.ctx);
+	vm_tell_kind(s->env.sinks, VM_POWER_BUTTON);
 }
 
-void machine_reset(struct machine *m, bool guest)
+/* --- reset and end ----------------------------------------------------------------------------- */
+
+void run_state_reset(struct run_state *s, bool guest)
 {
-	if (m->ending)
+	if (s->ending)
 		return;
-	dump_abort(m, "the machine was reset meanwhile");
-	if (machine_reboot(m)) {
+	dump_abort(s->env.dump, "the machine was reset meanwhile");
+	if (s->env.reboot(s->env.ctx)) {
 		log_error("reset failed; the VM ends");
-		m->state = MACHINE_INTERNAL_ERROR;
-		machine_end(m, EXIT_CRASH, guest, "host-error");
+		s->state = MACHINE_INTERNAL_ERROR;
+		run_state_end(s, EXIT_CRASH, guest, "host-error");
 		return;
 	}
-	commands_event_cause(m, "RESET", guest, guest ? "guest-reset" : "host-qmp-system-reset");
-	if (m->state == MACHINE_RUNNING)
-		vcpus_resume(m->vcpus);
-	else if (m->state != MACHINE_PAUSED)
-		m->state = MACHINE_PRELAUNCH;
-	service_status(m);
+	tell_cause(s, VM_RESET, guest, guest ? "guest-reset" : "host-qmp-system-reset");
+	if (s->state == MACHINE_RUNNING)
+		s->env.unpark(s->env.ctx);
+	enter(s, s->state == MACHINE_RUNNING || s->state == MACHINE_PAUSED ? s->state :
+									     MACHINE_PRELAUNCH);
 }
 
-void machine_end(struct machine *m, int code, bool guest, const char *reason)
+void run_state_end(struct run_state *s, int code, bool guest, const char *reason)
 {
-	if (m->ending)
+	bool broken = s->state == MACHINE_INTERNAL_ERROR || s->state == MACHINE_PANICKED;
+
+	if (s->ending)
 		return;
-	m->ending = true;
-	if (m->state != MACHINE_INTERNAL_ERROR && m->state != MACHINE_PANICKED)
-		m->state = MACHINE_SHUTDOWN;
-	m->exit_code = code;
-	service_status(m);
-	commands_event_cause(m, "SHUTDOWN", guest, reason);
-	loop_stop(m->loop);
+	s->ending = true;
+	s->exit_code = code;
+	enter(s, broken ? s->state : MACHINE_SHUTDOWN);
+	tell_cause(s, VM_ENDED, guest, reason);
+	loop_stop(s->env.loop);
+}
+
+/* --- what the guest asks for ------------------------------------------------------------------- */
+
+static void guest_ended(struct run_state *s, int code, const char *reason)
+{
+	if (!s->actions.power_off_pauses) {
+		run_state_end(s, code, true, reason);
+		return;
+	}
+	tell_cause(s, VM_ENDED, true, reason);
+	hold(s, MACHINE_SHUTDOWN);
+}
+
+/* It can't go on: what follows by the action that is set, in STATE or with exit code CODE. */
+static void gave_up(struct run_state *s, enum machine_state state, int code)
+{
+	struct vm_event event = { .kind = VM_PANICKED, .pauses = s->actions.crash_pauses };
+
+	if (state == MACHINE_PANICKED)
+		vm_tell(s->env.sinks, &event);
+	if (event.pauses) {
+		log_warn("the VM is paused (--panic, set-action); system_reset or quit is left");
+		hold(s, state);
+		return;
+	}
+	s->state = state;
+	run_state_end(s, code, true, "guest-panic");
+}
+
+static void crashed(struct run_state *s, const struct vm_request *request)
+{
+	log_error("the guest crashed: %s", request->text);
+	gave_up(s, request->guest_crashed ? MACHINE_PANICKED : MACHINE_INTERNAL_ERROR, EXIT_CRASH);
+}
+
+static void panicked(struct run_state *s)
+{
+	s->env.log(s->env.ctx, "the guest has panicked");
+	gave_up(s, MACHINE_PANICKED, EXIT_PANIC);
+}
+
+void run_state_requested(void *ctx, const struct vm_request *request)
+{
+	struct run_state *s = ctx;
+
+	switch (request->kind) {
+	case REQUEST_POWER_OFF:
+		guest_ended(s, EXIT_POWER_OFF, "guest-shutdown");
+		break;
+	case REQUEST_RESET:
+		if (s->actions.reboot_ends)
+			guest_ended(s, EXIT_NO_REBOOT, "guest-reset");
+		else
+			run_state_reset(s, true);
+		break;
+	case REQUEST_DEBUG_EXIT:
+		run_state_end(s, request->exit_code, true, "guest-shutdown");
+		break;
+	case REQUEST_CRASH:
+		crashed(s, request);
+		break;
+	case REQUEST_PANIC:
+		panicked(s);
+		break;
+	case REQUEST_NONE:
+		break;
+	}
+}
+
+void run_state_crash_kernel(void *ctx)
+{
+	struct run_state *s = ctx;
+
+	log_guest("the guest has panicked and starts its crash kernel");
+	vm_tell_kind(s->env.sinks, VM_CRASH_KERNEL);
+}
+
+/* --- for other parts --------------------------------------------------------------------------- */
+
+static bool is_running(void *ctx) { return ((struct run_state *)ctx)->state == MACHINE_RUNNING; }
+
+static bool park(void *ctx)
+{
+	struct run_state *s = ctx;
+
+	return s->env.park(s->env.ctx);
+}
+
+static void unpark(void *ctx)
+{
+	struct run_state *s = ctx;
+
+	if (s->state == MACHINE_RUNNING)
+		s->env.unpark(s->env.ctx);
+}
+
+static void pause_vm(void *ctx) { run_state_pause(ctx); }
+
+static void end(void *ctx, int code, bool guest, const char *reason)
+{
+	run_state_end(ctx, code, guest, reason);
+}
+
+struct run_control run_state_control(struct run_state *s)
+{
+	return (struct run_control){ .is_running = is_running,
+				     .park = park,
+				     .unpark = unpark,
+				     .pause = pause_vm,
+				     .end = end,
+				     .ctx = s };
+}
+
+void run_state_init(struct run_state *s, const struct run_env *env,
+		    const struct run_actions *actions)
+{
+	*s = (struct run_state){ .env = *env, .actions = *actions };
 }

@@ -7,9 +7,8 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/event.h"
+#include "vmm/base/exit_code.h"
 #include "vmm/base/log.h"
-#include "vmm/machine/machine.h"
-#include "vmm/monitor/monitor.h"
 
 #define TICK_NS NS_PER_S
 /* A guest under attack by itself takes no more of the loop than one look in so long. */
@@ -25,105 +24,114 @@ static const char unguarded[] = UNGUARDED;
 
 /* --- trouble ----------------------------------------------------------------------------------- */
 
-static void stop_for(struct machine *m, const char *trouble)
+static bool is_running(const struct violations *v)
 {
-	if (m->guarding.trouble == trouble && m->state != MACHINE_RUNNING)
+	return v->env.run.is_running(v->env.run.ctx);
+}
+
+static void stop_for(struct violations *v, const char *trouble)
+{
+	struct vm_event event = { .kind = VM_GUARD_STOP, .text = trouble };
+
+	if (v->trouble == trouble && !is_running(v))
 		return;
-	m->guarding.trouble = trouble;
+	v->trouble = trouble;
 	log_error("guard: %s; the VM is paused", trouble);
-	machine_pause(m);
-	commands_guard_error(m, trouble);
+	v->env.run.pause(v->env.run.ctx);
+	vm_tell(v->env.sinks, &event);
 }
 
 /* Needs all vCPUs out of the guest: only then can nobody slip in between. */
-static void reclaim_tables(struct machine *m)
+static void reclaim_tables(struct violations *v)
 {
-	bool running = m->state == MACHINE_RUNNING;
-	bool parked = !running || vcpus_pause(m->vcpus);
+	struct run_control *run = &v->env.run;
+	bool parked = !is_running(v) || run->park(run->ctx);
 
-	if (parked && guard_reclaim_tables(m->guarding.guard)) {
-		m->guarding.broken = true;
-		stop_for(m, unguarded);
+	if (parked && guard_reclaim_tables(v->env.memory->guard)) {
+		v->broken = true;
+		stop_for(v, unguarded);
 		return;
 	}
-	m->guarding.nr_reclaims += parked;
-	if (running)
-		vcpus_resume(m->vcpus);
+	v->nr_reclaims += parked;
+	run->unpark(run->ctx);
 }
 
 /* --- violations -------------------------------------------------------------------------------- */
 
 /* True when the machine has had to stop. */
-static bool punish(struct machine *m, const char *id, uint64_t new_violations)
+static bool punish(struct violations *v, const char *id, uint64_t new_violations)
 {
-	switch (m->guarding.policy) {
+	switch (v->policy) {
 	case VIOLATION_CONTAIN:
 		log_guest("the guest used memory of %s that it gave back: %llu accesses contained",
 			  id, (unsigned long long)new_violations);
 		return false;
 	case VIOLATION_PAUSE:
-		if (loop_now(m->loop) < m->guarding.lenient_until_ns)
+		if (loop_now(v->env.loop) < v->lenient_until_ns)
 			return false;
-		stop_for(m, "the guest used memory that it gave back (--violation=pause)");
+		stop_for(v, "the guest used memory that it gave back (--violation=pause)");
 		return true;
 	default:
 		log_error("the guest used memory of %s that it gave back; the VM ends "
 			  "(--violation=kill)", id);
-		machine_end(m, EXIT_VIOLATION, true, "guest-panic");
+		v->env.run.end(v->env.run.ctx, EXIT_VIOLATION, true, "guest-panic");
 		return true;
 	}
 }
 
-static void look_at_violations(struct machine *m)
+static void look_at_violations(struct violations *v)
 {
-	for (unsigned int i = 0; i < m->nr_elastic; i++) {
-		struct guard_info info = guard_info(m->elastic[i].elastic.guarded);
+	struct vm_memory *mem = v->env.memory;
+
+	for (unsigned int i = 0; i < mem->nr_elastic; i++) {
+		struct guard_info info = guard_info(mem->elastic[i].elastic.guarded);
+		struct vm_event event = { .kind = VM_VIOLATION, .violation = { i, &info } };
 		uint64_t all = guard_violations(&info.counts);
-		uint64_t new_violations = all - m->guarding.seen[i];
+		uint64_t new_violations = all - v->seen[i];
 
 		if (!new_violations)
 			continue;
-		m->guarding.seen[i] = all;
-		m->guarding.check_ledger = true;
-		commands_violation(m, &m->elastic[i], &info);
-		if (punish(m, m->cfg->elastic[i].id, new_violations))
+		v->seen[i] = all;
+		v->check_ledger = true;
+		vm_tell(v->env.sinks, &event);
+		if (punish(v, mem->elastic[i].id, new_violations))
 			return;
 	}
 }
 
-static void look(struct machine *m)
+static void look(struct violations *v)
 {
-	struct guard_news news = guard_news(m->guarding.guard);
+	struct guard_news news = guard_news(v->env.memory->guard);
 
-	m->guarding.looked_ns = loop_now(m->loop);
+	v->looked_ns = loop_now(v->env.loop);
 	if (news.broken) {
-		m->guarding.broken = true;
-		stop_for(m, unguarded);
+		v->broken = true;
+		stop_for(v, unguarded);
 		return;
 	}
 	if (news.error) {
-		stop_for(m, "the host has no memory to answer an access to memory that was given "
+		stop_for(v, "the host has no memory to answer an access to memory that was given "
 			    "back");
 		return;
 	}
 	if (news.nr_tables > GUARD_TABLES_MAX)
-		reclaim_tables(m);
-	look_at_violations(m);
+		reclaim_tables(v);
+	look_at_violations(v);
 }
 
 /* The first news at once, those after it together. */
 static void on_news(void *ctx, uint32_t events)
 {
-	struct machine *m = ctx;
-	uint64_t next = m->guarding.looked_ns + LOOK_NS;
+	struct violations *v = ctx;
+	uint64_t next = v->looked_ns + LOOK_NS;
 
 	(void)events;
-	if (!event_taken(m->guarding.news_fd))
+	if (!event_taken(v->env.memory->guard_fd))
 		return;
-	if (loop_now(m->loop) >= next)
-		look(m);
+	if (loop_now(v->env.loop) >= next)
+		look(v);
 	else
-		loop_timer_set(m->loop, &m->guarding.later, next);
+		loop_timer_set(v->env.loop, &v->later, next);
 }
 
 static void on_later(void *ctx) { look(ctx); }
@@ -133,29 +141,19 @@ static void on_later(void *ctx) { look(ctx); }
 /* Counted run by run while violations go on: what moves may count twice, but not every time. */
 #define LEDGER_LOOKS 3
 
-static uint64_t overhang(const struct machine *m)
-{
-	uint64_t sum = 0, bytes;
-
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		if (!elastic_overhang(&m->elastic[i].elastic, &bytes))
-			sum += bytes;
-	return sum;
-}
-
 /* The host is asked, not believed. */
-static void check_ledger(struct machine *m)
+static void check_ledger(struct violations *v)
 {
 	uint64_t bytes = 0;
 
-	m->guarding.check_ledger = false;
+	v->check_ledger = false;
 	for (unsigned int i = 0; i < LEDGER_LOOKS; i++) {
-		bytes = overhang(m);
+		bytes = vm_memory_overhang(v->env.memory);
 		if (bytes <= CHUNK_RING_BYTES)
 			return;
 	}
-	m->guarding.check_ledger = true;
-	if (!m->guarding.nr_ledger_errors++)
+	v->check_ledger = true;
+	if (!v->nr_ledger_errors++)
 		log_error("guard: the host holds %llu KiB behind memory that was given back, more "
 			  "than %llu", (unsigned long long)(bytes / KiB),
 			  (unsigned long long)(CHUNK_RING_BYTES / KiB));
@@ -163,93 +161,81 @@ static void check_ledger(struct machine *m)
 
 static void on_tick(void *ctx)
 {
-	struct machine *m = ctx;
-	uint64_t now = loop_now(m->loop);
+	struct violations *v = ctx;
+	uint64_t now = loop_now(v->env.loop);
 
-	loop_timer_set(m->loop, &m->guarding.tick, now + TICK_NS);
-	if (guard_is_stuck(m->guarding.guard, now))
-		stop_for(m, "the guard's thread does not run");
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		elastic_tick(&m->elastic[i].elastic, now);
-	if (m->guarding.check_ledger)
-		check_ledger(m);
+	loop_timer_set(v->env.loop, &v->tick, now + TICK_NS);
+	if (guard_is_stuck(v->env.memory->guard, now))
+		stop_for(v, "the guard's thread does not run");
+	for (unsigned int i = 0; i < v->env.memory->nr_elastic; i++)
+		elastic_tick(&v->env.memory->elastic[i].elastic, now);
+	if (v->check_ledger)
+		check_ledger(v);
 }
 
 /* --- from start to end ------------------------------------------------------------------------- */
 
-int guarding_open(struct machine *m)
+int violations_open(struct violations *v, const struct violations_env *env,
+		    enum config_violation policy)
 {
-	m->guarding.policy = m->cfg->violation;
-	if (m->cfg->guard_off || !m->cfg->nr_elastic)
-		return 0;
-	return guard_new_from(&m->guarding.guard, m->cfg->uffd_path, &m->guarding.news_fd);
-}
-
-int guarding_start(struct machine *m)
-{
-	struct guarding *g = &m->guarding;
+	struct vm_memory *mem = env->memory;
 	int r;
 
-	g->tick = (struct loop_timer){ .fn = on_tick, .ctx = m };
-	g->later = (struct loop_timer){ .fn = on_later, .ctx = m };
-	if (!g->guard)
+	*v = (struct violations){ .env = *env,
+				  .policy = policy,
+				  .tick = { .fn = on_tick, .ctx = v },
+				  .later = { .fn = on_later, .ctx = v } };
+	if (!mem->guard)
 		return 0;
-	r = event_new(&g->news_fd);
+	r = loop_add(env->loop, mem->guard_fd, EPOLLIN, on_news, v);
 	if (!r)
-		r = loop_add(m->loop, g->news_fd, EPOLLIN, on_news, m);
+		r = guard_start(mem->guard);
 	if (!r)
-		r = guard_start(g->guard);
-	if (!r)
-		loop_timer_set(m->loop, &g->tick, loop_now(m->loop) + TICK_NS);
+		loop_timer_set(env->loop, &v->tick, loop_now(env->loop) + TICK_NS);
 	return r;
 }
 
-void guarding_stop(struct machine *m)
+void violations_stop(struct violations *v)
 {
-	if (!m->guarding.guard)
+	if (!v->env.memory || !v->env.memory->guard)
 		return;
-	m->guarding.broken = true;
-	guard_stop(m->guarding.guard);
+	v->broken = true;
+	guard_stop(v->env.memory->guard);
 }
 
-void guarding_close(struct machine *m)
+void violations_close(struct violations *v)
 {
-	guard_free(m->guarding.guard);
-	auto_close_fn(&m->guarding.news_fd);
+	if (!v->env.memory || !v->env.memory->guard)
+		return;
+	violations_stop(v);
+	loop_remove(v->env.loop, v->env.memory->guard_fd);
+	loop_timer_cancel(v->env.loop, &v->tick);
+	loop_timer_cancel(v->env.loop, &v->later);
 }
 
-int guarding_reset(struct machine *m)
+int violations_reset(struct violations *v)
 {
-	struct guarding *g = &m->guarding;
-
-	if (!g->guard)
+	if (!v->env.memory->guard)
 		return 0;
-	if (g->broken)
+	if (v->broken)
 		return fail(-EIO, "%s", unguarded);
-	g->trouble = NULL;
-	return guard_reclaim_tables(g->guard);
+	v->trouble = NULL;
+	return guard_reclaim_tables(v->env.memory->guard);
 }
 
-void guarding_set_policy(struct machine *m, enum config_violation policy)
+void violations_set_policy(struct violations *v, enum config_violation policy)
 {
-	m->guarding.policy = policy;
+	v->policy = policy;
 }
 
-const char *guarding_forbids(const struct machine *m)
+const char *violations_forbid(const struct violations *v)
 {
-	return m->guarding.broken ? UNGUARDED "; quit is left" : NULL;
+	return v->broken ? UNGUARDED "; quit is left" : NULL;
 }
 
-void guarding_resumed(struct machine *m)
+void violations_resumed(struct violations *v)
 {
-	if (m->guarding.trouble)
-		m->guarding.lenient_until_ns = loop_now(m->loop) + LENIENT_NS;
-	m->guarding.trouble = NULL;
-}
-
-void guarding_access(void *ctx, struct bus_access *access)
-{
-	if (!access->is_write)
-		access->value = 0;
-	elastic_refused(ctx, access->offset, access->is_write);
+	if (v->trouble)
+		v->lenient_until_ns = loop_now(v->env.loop) + LENIENT_NS;
+	v->trouble = NULL;
 }

@@ -6,16 +6,21 @@
 #ifndef EBB_MACHINE_VIOLATIONS_H
 #define EBB_MACHINE_VIOLATIONS_H
 
-#include "vmm/base/bus.h"
 #include "vmm/base/loop.h"
 #include "vmm/config/config.h"
-#include "vmm/memory/guard.h"
+#include "vmm/machine/events.h"
+#include "vmm/machine/memory.h"
+#include "vmm/machine/run_control.h"
 
-struct machine;
+struct violations_env {
+	struct loop *loop;
+	struct vm_memory *memory; /* with its guard */
+	struct run_control run;
+	const struct vm_sinks *sinks;
+};
 
-struct guarding {
-	struct guard *guard; /* NULL: --guard=off, or no elastic memory */
-	int news_fd;
+struct violations {
+	struct violations_env env;
 	enum config_violation policy;
 	struct loop_timer tick, later;
 	uint64_t looked_ns;
@@ -27,24 +32,21 @@ struct guarding {
 	const char *trouble; /* why the VM was paused; NULL: it was not, by us */
 };
 
-/* Before any memory is there: opens the guard if there is something to guard. */
-int must_check guarding_open(struct machine *m);
-/* Once all of it is: from here on accesses are answered. */
-int must_check guarding_start(struct machine *m);
-/* Whatever waits goes on; nothing is guarded any more. No effect on an unopened one. */
-void guarding_stop(struct machine *m);
-void guarding_close(struct machine *m);
-/* No vCPU exists: page tables of violations and what is left of them go. */
-int must_check guarding_reset(struct machine *m);
+/* All memory is there: from here on accesses are answered. 0 or -errno, logged. */
+int must_check violations_open(struct violations *v, const struct violations_env *env,
+			       enum config_violation policy);
+/* Whatever waits goes on; nothing is guarded any more. No effect on an unopened one. Any thread that
+ * keeps the vCPUs out of the guest, without the device lock. */
+void violations_stop(struct violations *v);
+void violations_close(struct violations *v);
+/* No vCPU exists: page tables of violations and what is left of them go. -EIO: the guard is broken. */
+int must_check violations_reset(struct violations *v);
 
 /* Takes effect with the next violation. */
-void guarding_set_policy(struct machine *m, enum config_violation policy);
+void violations_set_policy(struct violations *v, enum config_violation policy);
 /* Why the VM must not run; NULL: it may. */
-const char *guarding_forbids(const struct machine *m);
+const char *violations_forbid(const struct violations *v);
 /* The VM goes on after a pause. */
-void guarding_resumed(struct machine *m);
-
-/* Bus access to a part of an elastic region (CTX: struct elastic) that has no slot. */
-void guarding_access(void *ctx, struct bus_access *access);
+void violations_resumed(struct violations *v);
 
 #endif

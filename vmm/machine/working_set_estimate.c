@@ -8,61 +8,45 @@
 #include <string.h>
 
 #include "vmm/base/clock.h"
-#include "vmm/machine/machine.h"
-#include "vmm/monitor/working_set.h"
 
 /* Of one turn of the loop, and the rest after it in units of what it took: a tenth of the time. */
 #define TURN_NS	    (2 * NS_PER_MS)
 #define REST_FACTOR 10
 
-bool touching_runs(const struct machine *m) { return m->touching.state != TOUCHING_IDLE; }
+bool estimate_runs(const struct estimate *t) { return t->state != ESTIMATE_IDLE; }
 
-static void end(struct machine *m, const char *error)
+static void end(struct estimate *t, const char *error)
 {
 	struct working_set_record record = { .source = WORKING_SET_HOST };
-	struct touching *t = &m->touching;
 
-	t->state = TOUCHING_IDLE;
-	loop_timer_cancel(m->loop, &t->timer);
+	t->state = ESTIMATE_IDLE;
+	loop_timer_cancel(t->env.loop, &t->timer);
 	touched_close(&t->touched);
 	if (error)
 		snprintf(record.error, sizeof(record.error), "%s", error);
 	else
 		record.ws = t->ws;
-	commands_working_set(m, &record);
+	working_set_store_put(t->env.store, &record);
 }
 
-void touching_end(struct machine *m, const char *why)
+void estimate_end(struct estimate *t, const char *why)
 {
-	if (touching_runs(m))
-		end(m, why);
+	if (estimate_runs(t))
+		end(t, why);
 }
 
-static void add_bin(struct touching *t, uint64_t idle_ms, uint64_t bytes)
+static void add_bin(struct estimate *t, uint64_t idle_ms, uint64_t bytes)
 {
 	t->ws.bins[t->ws.nr_bins].idle_ms = idle_ms;
 	t->ws.bins[t->ws.nr_bins].anon_bytes = bytes;
 	t->ws.nr_bins++;
 }
 
-static int resident(const struct machine *m, uint64_t *total)
-{
-	uint64_t bytes;
-	int r = ram_resident(&m->boot_ram, total);
-
-	for (unsigned int i = 0; i < m->nr_elastic && !r; i++) {
-		r = ram_resident(&m->elastic[i].elastic.ram, &bytes);
-		*total += bytes;
-	}
-	return r;
-}
-
 /* From sums to bins of their own; what went back to the host meanwhile is in none. */
-static int finish(struct machine *m)
+static int finish(struct estimate *t)
 {
-	struct touching *t = &m->touching;
 	uint64_t total, before = 0;
-	int r = resident(m, &total);
+	int r = vm_memory_resident(t->env.memory, &total);
 
 	if (r)
 		return r;
@@ -73,7 +57,7 @@ static int finish(struct machine *m)
 		t->ws.bins[i].anon_bytes = sum - before;
 		before = sum;
 	}
-	end(m, NULL);
+	end(t, NULL);
 	return 0;
 }
 
@@ -81,71 +65,62 @@ static int finish(struct machine *m)
  * The page tables are read so long after they were emptied, each at its turn. With much memory a
  * short time may be over before the sweep is: then it is longer.
  */
-static void count_next(struct machine *m, uint64_t now)
+static void count_next(struct estimate *t, uint64_t now)
 {
-	struct touching *t = &m->touching;
 	uint64_t late_ms = (now - t->begin_ns) / NS_PER_MS + 1;
 
-	t->state = TOUCHING_COUNT;
+	t->state = ESTIMATE_COUNT;
 	t->time_ms = max_u64(t->times_ms[t->at], late_ms);
-	loop_timer_set(m->loop, &t->timer, t->begin_ns + t->time_ms * NS_PER_MS);
+	loop_timer_set(t->env.loop, &t->timer, t->begin_ns + t->time_ms * NS_PER_MS);
 }
 
-static int counted(struct machine *m, uint64_t now)
+static int counted(struct estimate *t, uint64_t now)
 {
-	struct touching *t = &m->touching;
-
 	add_bin(t, t->time_ms, t->touched.bytes);
 	if (++t->at == t->nr_times)
-		return finish(m);
-	count_next(m, now);
+		return finish(t);
+	count_next(t, now);
 	return 0;
 }
 
 static void on_timer(void *ctx)
 {
-	struct machine *m = ctx;
-	struct touching *t = &m->touching;
-	uint64_t start_ns = clock_ns(), now;
-	int r = t->state == TOUCHING_FORGET ? touched_forget(&t->touched, TURN_NS)
+	struct estimate *t = ctx;
+	uint64_t start_ns = loop_now(t->env.loop), now;
+	int r = t->state == ESTIMATE_FORGET ? touched_forget(&t->touched, TURN_NS)
 					    : touched_count(&t->touched, TURN_NS);
 
-	now = clock_ns();
+	now = loop_now(t->env.loop);
 	if (r > 0)
-		loop_timer_set(m->loop, &t->timer, now + REST_FACTOR * (now - start_ns));
-	else if (!r && t->state == TOUCHING_FORGET)
-		count_next(m, now);
+		loop_timer_set(t->env.loop, &t->timer, now + REST_FACTOR * (now - start_ns));
+	else if (!r && t->state == ESTIMATE_FORGET)
+		count_next(t, now);
 	else if (!r)
-		r = counted(m, now);
+		r = counted(t, now);
 	if (r < 0)
-		end(m, strerror(-r));
+		end(t, strerror(-r));
 }
 
-static bool reclaim_runs(const struct machine *m)
+void estimate_open(struct estimate *t, const struct estimate_env *env)
 {
-	struct balloon_info info;
-
-	if (!m->ballooning.balloon)
-		return false;
-	balloon_info(m->ballooning.balloon, &info);
-	return info.reclaim.state == RECLAIM_RUNNING;
+	*t = (struct estimate){ .env = *env };
 }
 
-int touching_start(struct machine *m, const uint32_t *times_ms, unsigned int nr)
+int estimate_start(struct estimate *t, const uint32_t *times_ms, unsigned int nr)
 {
-	struct touching *t = &m->touching;
 	int r;
 
-	assert(nr && nr <= TOUCHING_MAX_TIMES);
-	if (touching_runs(m) || reclaim_runs(m) || m->state != MACHINE_RUNNING)
+	assert(nr && nr <= ESTIMATE_MAX_TIMES);
+	if (estimate_runs(t) || t->env.must_wait(t->env.ctx))
 		return -EBUSY;
-	*t = (struct touching){ .nr_times = nr, .timer = { .fn = on_timer, .ctx = m } };
+	*t = (struct estimate){ .env = t->env, .nr_times = nr,
+				.timer = { .fn = on_timer, .ctx = t } };
 	memcpy(t->times_ms, times_ms, nr * sizeof(*times_ms));
-	r = touched_open(&t->touched, &m->gm);
+	r = touched_open(&t->touched, &t->env.memory->gm);
 	if (r)
 		return r;
-	t->state = TOUCHING_FORGET;
-	t->begin_ns = clock_ns();
-	loop_timer_set(m->loop, &t->timer, t->begin_ns);
+	t->state = ESTIMATE_FORGET;
+	t->begin_ns = loop_now(t->env.loop);
+	loop_timer_set(t->env.loop, &t->timer, t->begin_ns);
 	return 0;
 }

@@ -4,10 +4,11 @@
 
 #include <stdio.h>
 
-#include "vmm/base/log.h"
 #include "vmm/config/config_autosize.h"
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
+#include "vmm/machine/autosizer.h"
+#include "vmm/monitor/context.h"
 
 #define EXPLANATION_BYTES 256
 
@@ -20,7 +21,7 @@ static int not_there(struct qmp_error *err)
 /* --- the agent --------------------------------------------------------------------------------- */
 
 /* What was said; UINT64_MAX is what was not. */
-static void add_said(struct json_object *o, const char *key, uint64_t value)
+void monitor_add_said(struct json_object *o, const char *key, uint64_t value)
 {
 	if (value != UINT64_MAX)
 		add_u64(o, key, value);
@@ -37,24 +38,24 @@ static void add_percent(struct json_object *o, const char *key, uint64_t before_
 						      (double)ns));
 }
 
-static struct json_object *status_object(const struct autosizing *a)
+static struct json_object *status_object(const struct autosizer *a)
 {
 	const struct agent_report *r = &a->report, *b = &a->before;
 	const struct autosize_status *s = &r->status;
 	struct json_object *o = json_object_new_object();
 
 	add_u64(o, "seconds", r->at_s);
-	add_u64(o, "age-ms", (run_clock_ns(&a->clock) - r->at_ns) / NS_PER_MS);
-	add_said(o, "total", s->total_bytes);
-	add_said(o, "available", s->available_bytes);
-	add_said(o, "free", s->free_bytes);
-	add_said(o, "file", s->file_bytes);
-	add_said(o, "swap-free", r->swap_free_bytes);
-	add_said(o, "some-us", s->some_us);
-	add_said(o, "full-us", s->full_us);
-	add_said(o, "refault", s->refault_bytes);
-	add_said(o, "evicted", s->evicted_bytes);
-	add_said(o, "oom-kills", s->oom_kills);
+	add_u64(o, "age-ms", (autosizer_now_ns(a) - r->at_ns) / NS_PER_MS);
+	monitor_add_said(o, "total", s->total_bytes);
+	monitor_add_said(o, "available", s->available_bytes);
+	monitor_add_said(o, "free", s->free_bytes);
+	monitor_add_said(o, "file", s->file_bytes);
+	monitor_add_said(o, "swap-free", r->swap_free_bytes);
+	monitor_add_said(o, "some-us", s->some_us);
+	monitor_add_said(o, "full-us", s->full_us);
+	monitor_add_said(o, "refault", s->refault_bytes);
+	monitor_add_said(o, "evicted", s->evicted_bytes);
+	monitor_add_said(o, "oom-kills", s->oom_kills);
 	if (b->at_ns) {
 		add_percent(o, "some-percent", b->status.some_us, s->some_us, r->at_ns - b->at_ns);
 		add_percent(o, "full-percent", b->status.full_us, s->full_us, r->at_ns - b->at_ns);
@@ -62,7 +63,7 @@ static struct json_object *status_object(const struct autosizing *a)
 	return o;
 }
 
-static void add_hello(struct json_object *o, const struct agent_hello *h)
+void monitor_add_hello(struct json_object *o, const struct agent_hello *h)
 {
 	struct json_object *can = json_object_new_array();
 
@@ -77,14 +78,14 @@ static void add_hello(struct json_object *o, const struct agent_hello *h)
 	json_object_object_add(o, "can", can);
 }
 
-static struct json_object *agent_object(const struct autosizing *a)
+static struct json_object *agent_object(const struct autosizer *a)
 {
 	const struct agent_session *s = &a->port.session;
 	struct json_object *o = json_object_new_object();
 
 	add_str(o, "state", agent_state_name(s->state));
 	if (s->state != AGENT_GONE)
-		add_hello(o, &s->hello);
+		monitor_add_hello(o, &s->hello);
 	add_u64(o, "lines", s->nr_lines);
 	add_u64(o, "faults", s->nr_faults_ever);
 	if (s->fault[0])
@@ -99,55 +100,24 @@ static struct json_object *agent_object(const struct autosizing *a)
 int query_agent(void *ctx, struct json_object *args, struct json_object **ret,
 		struct qmp_error *err)
 {
-	const struct machine *m = ctx;
+	const struct monitor *mon = ctx;
 
 	(void)args;
-	if (!m->autosizing.on)
+	if (!mon->vm->autosizer->on)
 		return not_there(err);
-	*ret = agent_object(&m->autosizing);
+	*ret = agent_object(mon->vm->autosizer);
 	return 0;
-}
-
-/* The event "connected" says who; a state of no agent says so alone. */
-void commands_agent_changed(struct machine *m, enum agent_state state)
-{
-	struct json_object *data = json_object_new_object();
-	const struct agent_session *s = &m->autosizing.port.session;
-
-	if (state == AGENT_BROKEN)
-		log_guest("the guest's agent is not listened to any more until it opens its port "
-			  "anew: %d lines were no messages, the last one: %s", AGENT_FAULTS_MAX,
-			  s->fault);
-	if (state == AGENT_SILENT)
-		log_guest("the guest's agent has fallen silent");
-	add_str(data, "state", agent_state_name(state));
-	if (state == AGENT_CONNECTED)
-		add_hello(data, &s->hello);
-	qmp_event_limited(m->qmp, "__org.ebb_AGENT", NULL, data);
-}
-
-void commands_guest_low(struct machine *m, const struct agent_message *need,
-			const struct autosize_answer *answer)
-{
-	struct json_object *data = json_object_new_object();
-
-	add_str(data, "why", agent_need_name(need->why));
-	add_u64(data, "bytes", need->bytes);
-	add_u64(data, "granted", answer->granted_bytes);
-	add_str(data, "answer", autosize_why_name(answer->why));
-	add_said(data, "available", need->status.available_bytes);
-	qmp_event_limited(m->qmp, "__org.ebb_GUEST_LOW", NULL, data);
 }
 
 /* --- the policy -------------------------------------------------------------------------------- */
 
-static struct json_object *autosize_object(const struct machine *m)
+struct json_object *autosize_object(const struct monitor *mon)
 {
-	const struct autosizing *a = &m->autosizing;
+	const struct autosizer *a = mon->vm->autosizer;
 	const struct autosize *p = &a->policy;
 	const struct autosize_limits *l = &p->limits;
 	struct json_object *o = json_object_new_object();
-	uint64_t now = run_clock_ns(&a->clock);
+	uint64_t now = autosizer_now_ns(a);
 	char text[EXPLANATION_BYTES];
 
 	add_bool(o, "enabled", !a->suspended_by);
@@ -159,7 +129,7 @@ static struct json_object *autosize_object(const struct machine *m)
 		add_u64(o, "ceiling", l->ceiling_bytes);
 	add_u64(o, "rate", l->rate_mib * MiB);
 	add_u64(o, "cache-age", a->cache_age_s);
-	add_u64(o, "size", autosizing_size_bytes(m));
+	add_u64(o, "size", autosizer_size_bytes(mon->vm->autosizer));
 	add_u64(o, "ram", p->facts.ram_bytes);
 	add_u64(o, "reserve", p->decision.reserve_bytes);
 	add_u64(o, "reserve-max", p->cfg.reserve_bytes);
@@ -172,26 +142,26 @@ static struct json_object *autosize_object(const struct machine *m)
 int query_autosize(void *ctx, struct json_object *args, struct json_object **ret,
 		   struct qmp_error *err)
 {
-	const struct machine *m = ctx;
+	const struct monitor *mon = ctx;
 
 	(void)args;
-	if (!m->autosizing.on)
+	if (!mon->vm->autosizer->on)
 		return not_there(err);
-	*ret = autosize_object(m);
-	json_object_object_add(*ret, "agent", agent_object(&m->autosizing));
+	*ret = autosize_object(mon);
+	json_object_object_add(*ret, "agent", agent_object(mon->vm->autosizer));
 	return 0;
 }
 
-static int check_limits(const struct machine *m, const struct autosize_limits *l,
+static int check_limits(const struct monitor *mon, const struct autosize_limits *l,
 			struct qmp_error *err)
 {
-	uint64_t most = config_total_bytes(m->cfg);
+	uint64_t most = config_total_bytes(mon->vm->cfg);
 
-	if (l->min_bytes < m->cfg->boot_bytes)
+	if (l->min_bytes < mon->vm->cfg->boot_bytes)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"min %#llx is below the boot memory (%#llx), which stays",
 				(unsigned long long)l->min_bytes,
-				(unsigned long long)m->cfg->boot_bytes);
+				(unsigned long long)mon->vm->cfg->boot_bytes);
 	if (l->max_bytes > most)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"max %#llx is above boot and elastic memory together (%#llx)",
@@ -206,8 +176,8 @@ static int check_limits(const struct machine *m, const struct autosize_limits *l
 int set_autosize(void *ctx, struct json_object *args, struct json_object **ret,
 		 struct qmp_error *err)
 {
-	struct machine *m = ctx;
-	struct autosizing *a = &m->autosizing;
+	struct monitor *mon = ctx;
+	struct autosizer *a = mon->vm->autosizer;
 	struct autosize_limits l = a->policy.limits;
 	const char *suspended_by = a->suspended_by;
 	int r;
@@ -218,26 +188,21 @@ int set_autosize(void *ctx, struct json_object *args, struct json_object **ret,
 	l.max_bytes = qmp_arg_u64(args, "max", l.max_bytes);
 	l.ceiling_bytes = qmp_arg_u64(args, "ceiling", l.ceiling_bytes);
 	l.rate_mib = (uint32_t)(qmp_arg_u64(args, "rate", l.rate_mib * MiB) / MiB);
-	r = check_limits(m, &l, err);
+	r = check_limits(mon, &l, err);
 	if (r)
 		return r;
 	if (qmp_arg(args, "enabled"))
 		suspended_by = qmp_arg_bool(args, "enabled", true) ? NULL : "a client";
-	autosizing_set(m, &l, (uint32_t)qmp_arg_u64(args, "cache-age", a->cache_age_s),
+	autosizer_set(mon->vm->autosizer, &l, (uint32_t)qmp_arg_u64(args, "cache-age", a->cache_age_s),
 		       suspended_by);
-	*ret = autosize_object(m);
+	*ret = autosize_object(mon);
 	return 0;
 }
 
-void commands_autosize_changed(struct machine *m)
+void add_autosize(struct json_object *o, const struct monitor *mon)
 {
-	qmp_event_limited(m->qmp, "__org.ebb_AUTOSIZE", NULL, autosize_object(m));
-}
-
-void add_autosize(struct json_object *o, const struct machine *m)
-{
-	if (!m->autosizing.on)
+	if (!mon->vm->autosizer->on)
 		return;
-	json_object_object_add(o, "agent", agent_object(&m->autosizing));
-	json_object_object_add(o, "autosize", autosize_object(m));
+	json_object_object_add(o, "agent", agent_object(mon->vm->autosizer));
+	json_object_object_add(o, "autosize", autosize_object(mon));
 }

@@ -3,8 +3,10 @@
 #ifndef EBB_MONITOR_AUTOSIZE_H
 #define EBB_MONITOR_AUTOSIZE_H
 
+#include "vmm/agent/session.h"
 #include "vmm/control/qmp_server.h"
-#include "vmm/machine/machine.h"
+
+struct monitor;
 
 /* Types of what is returned (json/schema.h). Sizes are in bytes. */
 #define AGENT_STATUS_MEMBERS                                                                       \
@@ -18,7 +20,7 @@
 	"reserve:u reserve-max:u ballooned:u level:u explanation:s"
 #define GUEST_LOW_MEMBERS "why:stall|low bytes:u granted:u answer:s available?:u"
 
-/* Command functions (qmp_server.h); CTX is the machine. */
+/* Command functions (qmp_server.h); CTX is the monitor. */
 int query_agent(void *ctx, struct json_object *args, struct json_object **ret,
 		struct qmp_error *err);
 int query_autosize(void *ctx, struct json_object *args, struct json_object **ret,
@@ -27,12 +29,11 @@ int set_autosize(void *ctx, struct json_object *args, struct json_object **ret,
 		 struct qmp_error *err);
 
 /* Adds `agent` and `autosize` to what `__org.ebb_stat` returns, if there are. */
-void add_autosize(struct json_object *o, const struct machine *m);
-
-/* Events; at most one a second of each. */
-void commands_agent_changed(struct machine *m, enum agent_state state);
-void commands_autosize_changed(struct machine *m);
-void commands_guest_low(struct machine *m, const struct agent_message *need,
-			const struct autosize_answer *answer);
+void add_autosize(struct json_object *o, const struct monitor *mon);
+/* What is decided of the guest's size, and why. */
+struct json_object *autosize_object(const struct monitor *mon);
+/* Adds what an agent said first of itself; and a figure of bytes, unless it was not said. */
+void monitor_add_hello(struct json_object *o, const struct agent_hello *hello);
+void monitor_add_said(struct json_object *o, const char *key, uint64_t value);
 
 #endif

@@ -8,9 +8,14 @@
 #include "vmm/base/clock.h"
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
-#include "vmm/monitor/memory.h"
+#include "vmm/machine/autosizer.h"
+#include "vmm/machine/balloon_host.h"
+#include "vmm/monitor/context.h"
+#include "vmm/monitor/resize_job.h"
 
 #define LOOK_NS (5 * NS_PER_MS)
+/* For a sample of statistics. */
+#define STATS_PATIENCE_NS NS_PER_S
 #define RECLAIM_TIMEOUT_S 60
 
 /* QEMU's meaning: a command for a device that is not there. */
@@ -21,17 +26,17 @@ static int no_balloon(struct qmp_error *err)
 
 static struct balloon *balloon_in(const void *ctx)
 {
-	return ((const struct machine *)ctx)->ballooning.balloon;
+	return ((const struct monitor *)ctx)->vm->balloon->balloon;
 }
 
 /* --- its size ---------------------------------------------------------------------------------- */
 
-struct json_object *balloon_job_object(const struct machine *m)
+struct json_object *balloon_job_object(const struct monitor *mon)
 {
-	struct resize_status s = balloon_job(balloon_in(m));
+	struct resize_status s = balloon_job(balloon_in(mon));
 	struct balloon_info info;
 
-	balloon_info(balloon_in(m), &info);
+	balloon_info(balloon_in(mon), &info);
 	return resize_object(BALLOON_ID, &s, info.size_bytes);
 }
 
@@ -47,16 +52,16 @@ int balloon(void *ctx, struct json_object *args, struct json_object **ret, struc
 	if (!value)
 		return 0;
 	balloon_resize(balloon_in(ctx), (uint64_t)value, 0);
-	autosizing_overridden(ctx, "the balloon was set");
+	autosizer_overridden(((struct monitor *)ctx)->vm->autosizer, "the balloon was set");
 	return 0;
 }
 
-static struct json_object *actual_object(const struct machine *m)
+struct json_object *balloon_actual_object(const struct monitor *mon)
 {
 	struct json_object *o = json_object_new_object();
 	struct balloon_info info;
 
-	balloon_info(balloon_in(m), &info);
+	balloon_info(balloon_in(mon), &info);
 	add_u64(o, "actual", info.size_bytes);
 	return o;
 }
@@ -67,39 +72,65 @@ int query_balloon(void *ctx, struct json_object *args, struct json_object **ret,
 	(void)args;
 	if (!balloon_in(ctx))
 		return no_balloon(err);
-	*ret = actual_object(ctx);
+	*ret = balloon_actual_object(ctx);
 	return 0;
-}
-
-void commands_balloon_changed(void *ctx)
-{
-	struct machine *m = ctx;
-
-	if (balloon_in(m))
-		qmp_event_limited(m->qmp, "BALLOON_CHANGE", NULL, actual_object(m));
-}
-
-void commands_balloon_job_changed(void *ctx)
-{
-	struct machine *m = ctx;
-
-	if (balloon_in(m))
-		qmp_event(m->qmp, "__org.ebb_RESIZE", balloon_job_object(m));
 }
 
 /* --- statistics -------------------------------------------------------------------------------- */
 
-struct json_object *guest_stats_object(const struct machine *m)
+struct json_object *guest_stats_object(const struct monitor *mon)
 {
 	struct json_object *o = json_object_new_object(), *stats = json_object_new_object();
 	struct balloon_info info;
 
-	balloon_info(balloon_in(m), &info);
+	balloon_info(balloon_in(mon), &info);
 	for (unsigned int i = 0; i < BALLOON_NR_STATS; i++)
 		add_u64(stats, balloon_stat_name(i), info.stats.value[i]);
 	json_object_object_add(o, "stats", stats);
 	add_u64(o, "last-update", info.stats_s);
 	return o;
+}
+
+static void answer(struct qmp_session *client, const struct monitor *mon, bool fresh)
+{
+	struct qmp_error err = { 0 };
+
+	if (fresh)
+		qmp_reply(client, 0, guest_stats_object(mon), &err);
+	else
+		qmp_reply(client, qmp_fail(&err, QMP_GENERIC_ERROR,
+					   "the guest has sent no statistics for a second; qom-get "
+					   "guest-stats has those before"), NULL, &err);
+}
+
+static void answer_all(struct monitor *mon, bool fresh)
+{
+	unsigned int nr = mon->nr_waiting;
+
+	mon->nr_waiting = 0;
+	loop_timer_cancel(mon->loop, &mon->patience);
+	for (unsigned int i = 0; i < nr; i++)
+		answer(mon->waiting[i], mon, fresh);
+}
+
+void guest_stats_arrived(struct monitor *mon) { answer_all(mon, true); }
+static void on_patience(void *ctx) { answer_all(ctx, false); }
+
+static int wait_for_stats(struct monitor *mon)
+{
+	int r;
+
+	if (mon->nr_waiting == MONITOR_MAX_WAITING)
+		return -EBUSY;
+	r = balloon_ask_stats(balloon_in(mon));
+	if (r)
+		return r;
+	if (!mon->nr_waiting) {
+		mon->patience = (struct loop_timer){ .fn = on_patience, .ctx = mon };
+		loop_timer_set(mon->loop, &mon->patience, loop_now(mon->loop) + STATS_PATIENCE_NS);
+	}
+	mon->waiting[mon->nr_waiting++] = qmp_defer(mon->qmp);
+	return 0;
 }
 
 int query_guest_stats(void *ctx, struct json_object *args, struct json_object **ret,
@@ -110,7 +141,7 @@ int query_guest_stats(void *ctx, struct json_object *args, struct json_object **
 	(void)args, (void)ret;
 	if (!balloon_in(ctx))
 		return no_balloon(err);
-	r = ballooning_wait_stats(ctx);
+	r = wait_for_stats(ctx);
 	if (r == -EBUSY)
 		return qmp_fail(err, QMP_GENERIC_ERROR, "too many clients wait for statistics");
 	if (r)
@@ -119,28 +150,16 @@ int query_guest_stats(void *ctx, struct json_object *args, struct json_object **
 	return QMP_DEFERRED;
 }
 
-void commands_guest_stats(struct machine *m, struct qmp_session *client, bool fresh)
-{
-	struct qmp_error err = { 0 };
-
-	if (fresh)
-		qmp_reply(client, 0, guest_stats_object(m), &err);
-	else
-		qmp_reply(client, qmp_fail(&err, QMP_GENERIC_ERROR,
-					   "the guest has sent no statistics for a second; qom-get "
-					   "guest-stats has those before"), NULL, &err);
-}
-
 /* --- reclaim ----------------------------------------------------------------------------------- */
 
-static struct json_object *reclaim_object(const struct machine *m)
+struct json_object *reclaim_object(const struct monitor *mon)
 {
 	struct json_object *o = json_object_new_object();
 	const struct reclaim *r;
 	struct balloon_info info;
 	uint64_t now = clock_ns();
 
-	balloon_info(balloon_in(m), &info);
+	balloon_info(balloon_in(mon), &info);
 	r = &info.reclaim;
 	add_u64(o, "id", r->id);
 	add_str(o, "state", reclaim_state_name(r->state));
@@ -206,29 +225,21 @@ int cancel_reclaim(void *ctx, struct json_object *args, struct json_object **ret
 	return 0;
 }
 
-void commands_reclaim_changed(void *ctx)
-{
-	struct machine *m = ctx;
-
-	if (balloon_in(m))
-		qmp_event(m->qmp, "__org.ebb_RECLAIM", reclaim_object(m));
-}
-
 /* --- ledger ------------------------------------------------------------------------------------ */
 
-struct json_object *balloon_object(struct machine *m)
+struct json_object *balloon_object(struct monitor *mon)
 {
-	struct returned *r = &m->ballooning.returned;
+	struct returned *r = &mon->vm->balloon->returned;
 	const struct returned_counters *c = &r->counters;
 	struct json_object *o;
 	struct balloon_info info;
 
-	if (!balloon_in(m))
+	if (!balloon_in(mon))
 		return NULL;
 	/* The host is asked, not believed. */
 	(void)returned_look(r, LOOK_NS);
 	o = json_object_new_object();
-	balloon_info(balloon_in(m), &info);
+	balloon_info(balloon_in(mon), &info);
 	add_str(o, "id", BALLOON_ID);
 	add_u64(o, "size", info.size_bytes);
 	add_u64(o, "target", info.target_bytes);
@@ -244,7 +255,7 @@ struct json_object *balloon_object(struct machine *m)
 		c->back_bytes[RETURNED_REPORTED] + c->back_bytes[RETURNED_HINTED]);
 	add_u64(o, "poisoned-total", info.counters.kept_bytes);
 	add_bool(o, "driver", info.driver_ready);
-	json_object_object_add(o, "resize", balloon_job_object(m));
-	json_object_object_add(o, "reclaim", reclaim_object(m));
+	json_object_object_add(o, "resize", balloon_job_object(mon));
+	json_object_object_add(o, "reclaim", reclaim_object(mon));
 	return o;
 }

@@ -4,7 +4,9 @@
 #define EBB_MONITOR_BALLOON_H
 
 #include "vmm/control/qmp_server.h"
-#include "vmm/machine/machine.h"
+#include "vmm/monitor/resize_job.h"
+
+struct monitor;
 
 /* Types of what is returned (json/schema.h). */
 #define RECLAIM_MEMBERS                                                                            \
@@ -30,17 +32,16 @@ int cancel_reclaim(void *ctx, struct json_object *args, struct json_object **ret
 		   struct qmp_error *err);
 
 /* Of `__org.ebb_stat`; NULL: no balloon. */
-struct json_object *balloon_object(struct machine *m);
+struct json_object *balloon_object(struct monitor *mon);
 /* The balloon's resize job. */
-struct json_object *balloon_job_object(const struct machine *m);
+struct json_object *balloon_job_object(const struct monitor *mon);
 /* The property `guest-stats`. */
-struct json_object *guest_stats_object(const struct machine *m);
+struct json_object *guest_stats_object(const struct monitor *mon);
 
-/* Callbacks of the balloon; CTX is the machine. */
-void commands_balloon_changed(void *ctx);
-void commands_balloon_job_changed(void *ctx);
-void commands_reclaim_changed(void *ctx);
-/* The answer to a client that waited for statistics; not FRESH: none came in time. */
-void commands_guest_stats(struct machine *m, struct qmp_session *client, bool fresh);
+/* The boot memory that is not ballooned; the latest reclaim. There is a balloon. */
+struct json_object *balloon_actual_object(const struct monitor *mon);
+struct json_object *reclaim_object(const struct monitor *mon);
+/* The guest has sent statistics: answers all who wait for them. */
+void guest_stats_arrived(struct monitor *mon);
 
 #endif

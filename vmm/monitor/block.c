@@ -7,7 +7,8 @@
 
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
-#include "vmm/machine/machine.h"
+#include "vmm/machine/disks.h"
+#include "vmm/monitor/context.h"
 
 static int explain(const struct blk_info *info, int error, struct qmp_error *err)
 {
@@ -30,9 +31,9 @@ static int explain(const struct blk_info *info, int error, struct qmp_error *err
 int block_resize(void *ctx, struct json_object *args, struct json_object **ret,
 		 struct qmp_error *err)
 {
-	struct machine *m = ctx;
+	struct monitor *mon = ctx;
 	const char *id = qmp_arg_str(args, "device", qmp_arg_str(args, "node-name", ""));
-	struct blk *blk = disks_find(m, id);
+	struct blk *blk = disks_find(mon->vm->disks, id);
 	struct blk_info info;
 	int r;
 
@@ -84,15 +85,15 @@ static struct json_object *stats_object(const struct blk_info *info)
 	return o;
 }
 
-static struct json_object *list(const struct machine *m,
+static struct json_object *list(const struct monitor *mon,
 				struct json_object *(*object)(const struct blk_info *info))
 {
 	struct json_object *all = json_object_new_array();
 
-	for (unsigned int i = 0; i < m->disks.nr; i++) {
+	for (unsigned int i = 0; i < mon->vm->disks->nr; i++) {
 		struct blk_info info;
 
-		blk_info(m->disks.disk[i].blk, &info);
+		blk_info(mon->vm->disks->disk[i].blk, &info);
 		json_object_array_add(all, object(&info));
 	}
 	return all;

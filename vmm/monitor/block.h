@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* block.h - disks for control clients. Command functions; CTX is the machine. */
+/* block.h - disks for control clients. Command functions; CTX is the monitor. */
 #ifndef EBB_MONITOR_BLOCK_H
 #define EBB_MONITOR_BLOCK_H
 

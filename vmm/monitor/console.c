@@ -8,6 +8,9 @@
 
 #include "vmm/base/utf8.h"
 #include "vmm/json/members.h"
+#include "vmm/machine/platform.h"
+#include "vmm/machine/virtio_ports.h"
+#include "vmm/monitor/context.h"
 
 /* A file's name may be any bytes. */
 static void add_path(struct json_object *o, const char *key, const char *before, const char *path)
@@ -32,20 +35,20 @@ static struct json_object *console_object(const struct console *console)
 	return o;
 }
 
-void add_consoles(struct json_object *o, const struct machine *m)
+void add_consoles(struct json_object *o, const struct monitor *mon)
 {
 	struct json_object *ports = json_object_new_array();
 
-	for (unsigned int i = 0; i < m->cfg->nr_ports; i++) {
-		struct json_object *port = console_object(m->ports.channels[i]);
+	for (unsigned int i = 0; i < mon->vm->cfg->nr_ports; i++) {
+		struct json_object *port = console_object(mon->vm->ports->channels[i]);
 
-		add_str(port, "name", m->cfg->ports[i].name);
-		add_bool(port, "open", vcon_is_open(m->ports.vcon, ports_id(i)));
+		add_str(port, "name", mon->vm->cfg->ports[i].name);
+		add_bool(port, "open", vcon_is_open(mon->vm->ports->vcon, virtio_ports_id(i)));
 		json_object_array_add(ports, port);
 	}
-	json_object_object_add(o, "console", console_object(m->console));
-	if (m->ports.hvc)
-		json_object_object_add(o, "hvc", console_object(m->ports.hvc));
+	json_object_object_add(o, "console", console_object(mon->vm->platform->console));
+	if (mon->vm->ports->hvc)
+		json_object_object_add(o, "hvc", console_object(mon->vm->ports->hvc));
 	json_object_object_add(o, "ports", ports);
 }
 
@@ -71,15 +74,15 @@ static void add_chardev(struct json_object *list, const char *label, const struc
 int query_chardev(void *ctx, struct json_object *args, struct json_object **ret,
 		  struct qmp_error *err)
 {
-	const struct machine *m = ctx;
+	const struct monitor *mon = ctx;
 
 	(void)args, (void)err;
 	*ret = json_object_new_array();
-	add_chardev(*ret, "serial0", m->console, true);
-	if (m->ports.hvc)
-		add_chardev(*ret, "hvc0", m->ports.hvc, vcon_is_open(m->ports.vcon, 0));
-	for (unsigned int i = 0; i < m->cfg->nr_ports; i++)
-		add_chardev(*ret, m->cfg->ports[i].name, m->ports.channels[i],
-			    vcon_is_open(m->ports.vcon, ports_id(i)));
+	add_chardev(*ret, "serial0", mon->vm->platform->console, true);
+	if (mon->vm->ports->hvc)
+		add_chardev(*ret, "hvc0", mon->vm->ports->hvc, vcon_is_open(mon->vm->ports->vcon, 0));
+	for (unsigned int i = 0; i < mon->vm->cfg->nr_ports; i++)
+		add_chardev(*ret, mon->vm->cfg->ports[i].name, mon->vm->ports->channels[i],
+			    vcon_is_open(mon->vm->ports->vcon, virtio_ports_id(i)));
 	return 0;
 }

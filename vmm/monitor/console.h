@@ -4,7 +4,8 @@
 #define EBB_MONITOR_CONSOLE_H
 
 #include "vmm/control/qmp_server.h"
-#include "vmm/machine/machine.h"
+
+struct monitor;
 
 /* Types of what is returned (json/schema.h). */
 #define CONSOLE_MEMBERS "kind:s path:s attached:b pid?:u"
@@ -13,9 +14,9 @@
 	"ports:[{name:s open:b " CONSOLE_MEMBERS "}]"
 
 /* Adds the members of CONSOLES_MEMBERS. */
-void add_consoles(struct json_object *o, const struct machine *m);
+void add_consoles(struct json_object *o, const struct monitor *mon);
 
-/* A command function (qmp_server.h); CTX is the machine. */
+/* A command function (qmp_server.h); CTX is the monitor. */
 int query_chardev(void *ctx, struct json_object *args, struct json_object **ret,
 		  struct qmp_error *err);
 

@@ -8,9 +8,10 @@
 
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
-#include "vmm/machine/machine.h"
+#include "vmm/machine/run_state.h"
+#include "vmm/monitor/context.h"
 
-static struct json_object *dump_object(const struct dump *d)
+struct json_object *dump_object(const struct dump *d)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -20,25 +21,13 @@ static struct json_object *dump_object(const struct dump *d)
 	return o;
 }
 
-static void tell(struct machine *m, const char *error)
+void dump_answer(struct monitor *mon, const char *error)
 {
-	struct json_object *data = json_object_new_object();
-
-	json_object_object_add(data, "result", dump_object(&m->dump));
-	if (error)
-		add_str(data, "error", error);
-	qmp_event(m->qmp, "DUMP_COMPLETED", data);
-}
-
-static void ended(void *ctx, const char *error)
-{
-	struct machine *m = ctx;
-	struct qmp_session *client = m->dump_client;
+	struct qmp_session *client = mon->dump_client;
 	struct qmp_error err = { 0 };
 	int r = 0;
 
-	m->dump_client = NULL;
-	tell(m, error);
+	mon->dump_client = NULL;
 	if (error)
 		r = qmp_fail(&err, QMP_GENERIC_ERROR, "dump: %s", error);
 	if (client)
@@ -46,12 +35,12 @@ static void ended(void *ctx, const char *error)
 }
 
 /* The descriptor that PROTOCOL leads to, the caller's; or -EINVAL and ERR. */
-static int open_protocol(struct machine *m, const char *protocol, struct qmp_error *err)
+static int open_protocol(struct monitor *mon, const char *protocol, struct qmp_error *err)
 {
 	int fd;
 
 	if (!strncmp(protocol, "fd:", 3))
-		return qmp_take_fd(m->qmp, protocol + 3, err);
+		return qmp_take_fd(mon->qmp, protocol + 3, err);
 	if (strncmp(protocol, "file:", 5) != 0)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"parameter 'protocol' must start with 'file:' or 'fd:'");
@@ -67,7 +56,7 @@ static int open_protocol(struct machine *m, const char *protocol, struct qmp_err
 int dump_guest_memory(void *ctx, struct json_object *args, struct json_object **ret,
 		      struct qmp_error *err)
 {
-	struct machine *m = ctx;
+	struct monitor *mon = ctx;
 	auto_close int fd = -1;
 	int r;
 
@@ -79,15 +68,15 @@ int dump_guest_memory(void *ctx, struct json_object *args, struct json_object **
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"format '%s' is not supported: take elf",
 				qmp_arg_str(args, "format", ""));
-	if (m->ending)
+	if (mon->vm->run->ending)
 		return qmp_fail(err, QMP_GENERIC_ERROR, "the VM is about to end");
-	if (dump_is_active(&m->dump))
+	if (dump_is_active(mon->vm->dump))
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"a dump is being written; query-dump tells how far it is");
-	fd = open_protocol(m, qmp_arg_str(args, "protocol", ""), err);
+	fd = open_protocol(mon, qmp_arg_str(args, "protocol", ""), err);
 	if (fd < 0)
 		return fd;
-	r = dump_start(m, fd, ended, m);
+	r = dump_start(mon->vm->dump, fd);
 	if (r)
 		return r == -EBUSY ? qmp_fail(err, QMP_GENERIC_ERROR,
 					      "a vCPU can't be stopped, so its registers can't be "
@@ -96,16 +85,16 @@ int dump_guest_memory(void *ctx, struct json_object *args, struct json_object **
 	take_fd(&fd);
 	if (qmp_arg_bool(args, "detach", false))
 		return 0;
-	m->dump_client = qmp_defer(m->qmp);
+	mon->dump_client = qmp_defer(mon->qmp);
 	return QMP_DEFERRED;
 }
 
 int query_dump(void *ctx, struct json_object *args, struct json_object **ret,
 	       struct qmp_error *err)
 {
-	const struct machine *m = ctx;
+	const struct monitor *mon = ctx;
 
 	(void)args, (void)err;
-	*ret = dump_object(&m->dump);
+	*ret = dump_object(mon->vm->dump);
 	return 0;
 }

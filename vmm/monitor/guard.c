@@ -7,7 +7,9 @@
 
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
-#include "vmm/monitor/monitor.h"
+#include "vmm/machine/memory.h"
+#include "vmm/machine/violations.h"
+#include "vmm/monitor/context.h"
 
 /* So many runs and blocks in one reply, which must stay below 64 KiB. */
 #define ROWS_MAX 256
@@ -27,17 +29,18 @@ static uint64_t page_table_bytes(void)
 	return kib * KiB;
 }
 
-struct json_object *guard_object(struct machine *m)
+struct json_object *guard_object(struct monitor *mon)
 {
-	const struct guarding *g = &m->guarding;
+	const struct violations *g = mon->vm->violations;
+	struct guard *guard = mon->vm->memory->guard;
 	struct json_object *o = json_object_new_object();
 	struct guard_news news;
 
-	add_bool(o, "on", g->guard);
+	add_bool(o, "on", guard);
 	add_u64(o, "page-tables", page_table_bytes());
-	if (!g->guard)
+	if (!guard)
 		return o;
-	news = guard_peek(g->guard);
+	news = guard_peek(guard);
 	add_str(o, "violation", config_violation_name(g->policy));
 	add_u64(o, "chunks", news.nr_chunks);
 	add_u64(o, "violated-page-tables", news.nr_tables * (4 * KiB));
@@ -51,7 +54,7 @@ struct json_object *guard_object(struct machine *m)
 	return o;
 }
 
-static void add_counts(struct json_object *o, const struct guard_info *info)
+void monitor_add_violations(struct json_object *o, const struct guard_info *info)
 {
 	add_u64(o, "violations", guard_violations(&info->counts));
 	add_u64(o, "reads", info->counts.reads);
@@ -61,7 +64,7 @@ static void add_counts(struct json_object *o, const struct guard_info *info)
 	add_u64(o, "lawful-reads", info->counts.lawful_reads);
 }
 
-void add_guard_counts(struct json_object *o, const struct machine_elastic *e)
+void add_guard_counts(struct json_object *o, const struct vm_elastic *e)
 {
 	uint64_t bytes;
 
@@ -70,7 +73,7 @@ void add_guard_counts(struct json_object *o, const struct machine_elastic *e)
 	if (e->elastic.guarded) {
 		struct guard_info info = guard_info(e->elastic.guarded);
 
-		add_counts(o, &info);
+		monitor_add_violations(o, &info);
 	}
 }
 
@@ -120,16 +123,16 @@ static struct json_object *violated_rows(const struct elastic *e, uint32_t from,
 	return rows;
 }
 
-static struct json_object *region_object(struct machine *m, unsigned int i, bool rows,
+static struct json_object *region_object(struct monitor *mon, unsigned int i, bool rows,
 					 uint32_t from)
 {
-	const struct elastic *e = &m->elastic[i].elastic;
+	const struct elastic *e = &mon->vm->memory->elastic[i].elastic;
 	struct json_object *o = json_object_new_object();
 
-	add_str(o, "device", m->cfg->elastic[i].id);
+	add_str(o, "device", mon->vm->memory->elastic[i].id);
 	add_u64(o, "memaddr", e->base.v);
 	add_u64(o, "block-size", e->blocks.block_bytes);
-	add_guard_counts(o, &m->elastic[i]);
+	add_guard_counts(o, &mon->vm->memory->elastic[i]);
 	if (e->guarded) {
 		struct guard_info info = guard_info(e->guarded);
 
@@ -156,14 +159,14 @@ static struct json_object *region_object(struct machine *m, unsigned int i, bool
 int query_guard(void *ctx, struct json_object *args, struct json_object **ret,
 		struct qmp_error *err)
 {
-	struct machine *m = ctx;
+	struct monitor *mon = ctx;
 	const char *device = qmp_arg_str(args, "device", NULL);
 	uint64_t from = qmp_arg_u64(args, "from", 0);
-	struct json_object *o = guard_object(m), *regions = json_object_new_array();
+	struct json_object *o = guard_object(mon), *regions = json_object_new_array();
 
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		if (!device || !strcmp(m->cfg->elastic[i].id, device))
-			json_object_array_add(regions, region_object(m, i, device,
+	for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++)
+		if (!device || !strcmp(mon->vm->memory->elastic[i].id, device))
+			json_object_array_add(regions, region_object(mon, i, device,
 								     (uint32_t)from));
 	json_object_object_add(o, "regions", regions);
 	if (device && !json_object_array_length(regions)) {
@@ -177,7 +180,7 @@ int query_guard(void *ctx, struct json_object *args, struct json_object **ret,
 int set_violation(void *ctx, struct json_object *args, struct json_object **ret,
 		  struct qmp_error *err)
 {
-	struct machine *m = ctx;
+	struct monitor *mon = ctx;
 	const char *name = qmp_arg_str(args, "action", "");
 	enum config_violation violation;
 
@@ -185,33 +188,11 @@ int set_violation(void *ctx, struct json_object *args, struct json_object **ret,
 	if (config_violation_parse(name, &violation))
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"'%s' is none of contain, pause, kill", name);
-	if (!m->guarding.guard)
+	if (!mon->vm->memory->guard)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"the VM is unguarded: it has no elastic memory or runs with "
 				"--guard=off");
-	guarding_set_policy(m, violation);
+	violations_set_policy(mon->vm->violations, violation);
 	return 0;
 }
 
-void commands_violation(struct machine *m, const struct machine_elastic *e,
-			const struct guard_info *info)
-{
-	const char *id = m->cfg->elastic[e - m->elastic].id;
-	struct json_object *data = json_object_new_object();
-
-	add_str(data, "device", id);
-	add_str(data, "action", config_violation_name(m->guarding.policy));
-	add_counts(data, info);
-	add_u64(data, "last-address", e->elastic.base.v + info->last_offset);
-	if (info->last_tid)
-		add_u64(data, "last-thread", info->last_tid);
-	qmp_event_limited(m->qmp, "__org.ebb_VIOLATION", id, data);
-}
-
-void commands_guard_error(struct machine *m, const char *reason)
-{
-	struct json_object *data = json_object_new_object();
-
-	add_str(data, "reason", reason);
-	qmp_event(m->qmp, "__org.ebb_GUARD_STOP", data);
-}

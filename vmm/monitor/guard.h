@@ -4,7 +4,9 @@
 #define EBB_MONITOR_GUARD_H
 
 #include "vmm/control/qmp_server.h"
-#include "vmm/machine/machine.h"
+#include "vmm/machine/memory.h"
+
+struct monitor;
 
 /* Members of what is returned (json/schema.h). */
 #define VIOLATION_COUNTS_MEMBERS                                                                   \
@@ -22,11 +24,14 @@
 	"violated?:[{block:u reads:u writes:u}] next?:u}]}"
 
 /* The guard of the whole VM, for the ledger. */
-struct json_object *guard_object(struct machine *m);
+struct json_object *guard_object(struct monitor *mon);
 /* Adds to an elastic region's object what is behind its unplugged blocks, and its violations. */
-void add_guard_counts(struct json_object *o, const struct machine_elastic *e);
+void add_guard_counts(struct json_object *o, const struct vm_elastic *e);
 
-/* Command functions (qmp_server.h); CTX is the machine. */
+/* Adds the members of VIOLATION_COUNTS_MEMBERS. */
+void monitor_add_violations(struct json_object *o, const struct guard_info *info);
+
+/* Command functions (qmp_server.h); CTX is the monitor. */
 int query_guard(void *ctx, struct json_object *args, struct json_object **ret,
 		struct qmp_error *err);
 int set_violation(void *ctx, struct json_object *args, struct json_object **ret,

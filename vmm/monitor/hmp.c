@@ -8,25 +8,30 @@
 #include <string.h>
 
 #include "vmm/base/utf8.h"
+#include "vmm/config/config.h"
 #include "vmm/json/schema.h"
-#include "vmm/monitor/memory.h"
+#include "vmm/kvm/vcpu.h"
+#include "vmm/machine/boot.h"
+#include "vmm/machine/memory.h"
+#include "vmm/machine/run_state.h"
+#include "vmm/monitor/context.h"
 
-static void info_status(const struct machine *m, FILE *out)
+static void info_status(const struct monitor *mon, FILE *out)
 {
-	bool usual = m->state == MACHINE_RUNNING || m->state == MACHINE_PAUSED;
+	bool usual = mon->vm->run->state == MACHINE_RUNNING || mon->vm->run->state == MACHINE_PAUSED;
 
-	fprintf(out, "VM status: %s", m->state == MACHINE_RUNNING ? "running" : "paused");
+	fprintf(out, "VM status: %s", mon->vm->run->state == MACHINE_RUNNING ? "running" : "paused");
 	if (!usual)
-		fprintf(out, " (%s)", machine_state_name(m->state));
+		fprintf(out, " (%s)", machine_state_name(mon->vm->run->state));
 	fputs("\r\n", out);
 }
 
-static void info_memory_devices(const struct machine *m, FILE *out)
+static void info_memory_devices(const struct monitor *mon, FILE *out)
 {
-	for (unsigned int i = 0; i < m->nr_elastic; i++) {
+	for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++) {
 		struct vmem_info info;
 
-		vmem_info(m->elastic[i].vmem, &info);
+		vmem_info(mon->vm->memory->elastic[i].vmem, &info);
 		fprintf(out, "Memory device [virtio-mem]: \"%s\"\r\n"
 			     "  memaddr: 0x%" PRIx64 "\r\n  node: %u\r\n"
 			     "  requested-size: %" PRIu64 "\r\n  size: %" PRIu64 "\r\n"
@@ -38,20 +43,20 @@ static void info_memory_devices(const struct machine *m, FILE *out)
 }
 
 /* All memory and every vCPU are on one node. */
-static void info_numa(const struct machine *m, FILE *out)
+static void info_numa(const struct monitor *mon, FILE *out)
 {
-	uint64_t plugged = machine_plugged_bytes(m);
+	uint64_t plugged = vm_memory_plugged(mon->vm->memory);
 
 	fputs("1 nodes\r\nnode 0 cpus:", out);
-	for (unsigned int i = 0; i < vcpus_nr(m->vcpus); i++)
+	for (unsigned int i = 0; i < vcpus_nr(mon->vm->boot->vcpus); i++)
 		fprintf(out, " %u", i);
 	fprintf(out, "\r\nnode 0 size: %" PRIu64 " MB\r\nnode 0 plugged: %" PRIu64 " MB\r\n",
-		(m->cfg->boot_bytes + plugged) / MiB, plugged / MiB);
+		(mon->vm->cfg->boot_bytes + plugged) / MiB, plugged / MiB);
 }
 
 static const struct {
 	const char *line;
-	void (*print)(const struct machine *m, FILE *out);
+	void (*print)(const struct monitor *mon, FILE *out);
 } lines[] = {
 	{ "info status", info_status },
 	{ "info memory-devices", info_memory_devices },
@@ -59,12 +64,12 @@ static const struct {
 };
 
 /* As in QEMU an unknown line is answered with a text, not with an error. */
-static void run_line(const struct machine *m, const char *line, FILE *out)
+static void run_line(const struct monitor *mon, const char *line, FILE *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		if (strcmp(lines[i].line, line))
 			continue;
-		lines[i].print(m, out);
+		lines[i].print(mon, out);
 		return;
 	}
 	fprintf(out, "unknown command: '%.64s'; there are", line);

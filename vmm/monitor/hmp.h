@@ -5,7 +5,7 @@
 
 #include "vmm/control/qmp_server.h"
 
-/* Command function (qmp_server.h); CTX is the machine. */
+/* Command function (qmp_server.h); CTX is the monitor. */
 int human_monitor_command(void *ctx, struct json_object *args, struct json_object **ret,
 			  struct qmp_error *err);
 

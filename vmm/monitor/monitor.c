@@ -1,209 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* monitor.c - the table of control commands and events; commands about the machine as a whole. */
+/* monitor.c - the table of control commands and events, and the socket that serves it. */
 #include "vmm/monitor/monitor.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "vmm/base/given.h"
-#include "vmm/base/log.h"
-#include "vmm/control/qmp_server.h"
-#include "vmm/json/members.h"
-#include "vmm/json/schema.h"
-#include "vmm/machine/machine.h"
 #include "vmm/monitor/autosize.h"
 #include "vmm/monitor/balloon.h"
 #include "vmm/monitor/block.h"
 #include "vmm/monitor/console.h"
 #include "vmm/monitor/dump.h"
+#include "vmm/monitor/events.h"
 #include "vmm/monitor/guard.h"
 #include "vmm/monitor/hmp.h"
+#include "vmm/monitor/machine.h"
 #include "vmm/monitor/memory.h"
 #include "vmm/monitor/qom.h"
+#include "vmm/monitor/resize_job.h"
+#include "vmm/monitor/stat.h"
 #include "vmm/monitor/working_set.h"
-
-#if defined(__x86_64__)
-#define ARCH_NAME "x86_64"
-#else
-#define ARCH_NAME "aarch64"
-#endif
-
-/* --- machine ---------------------------------------------------------------------------------- */
-
-static int query_status(void *ctx, struct json_object *args, struct json_object **ret,
-			struct qmp_error *err)
-{
-	const struct machine *m = ctx;
-	struct json_object *o = json_object_new_object();
-
-	(void)args, (void)err;
-	add_bool(o, "running", m->state == MACHINE_RUNNING);
-	add_bool(o, "singlestep", false);
-	add_str(o, "status", machine_state_name(m->state));
-	*ret = o;
-	return 0;
-}
-
-static int stop(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
-{
-	(void)args, (void)ret, (void)err;
-	machine_pause(ctx);
-	return 0;
-}
-
-static int cont(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
-{
-	(void)args, (void)ret;
-	if (machine_resume(ctx))
-		return qmp_fail(err, QMP_GENERIC_ERROR, "the VM can't go on: %s",
-				machine_forbids(ctx));
-	return 0;
-}
-
-static int system_powerdown(void *ctx, struct json_object *args, struct json_object **ret,
-			    struct qmp_error *err)
-{
-	(void)args, (void)ret, (void)err;
-	machine_power_button(ctx);
-	return 0;
-}
-
-static int system_reset(void *ctx, struct json_object *args, struct json_object **ret,
-			struct qmp_error *err)
-{
-	(void)args, (void)ret, (void)err;
-	machine_reset(ctx, false);
-	return 0;
-}
-
-static int quit(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
-{
-	(void)args, (void)ret, (void)err;
-	machine_end(ctx, EXIT_POWER_OFF, false, "host-qmp-quit");
-	return 0;
-}
-
-static int query_name(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
-{
-	const struct machine *m = ctx;
-
-	(void)args, (void)err;
-	*ret = json_object_new_object();
-	add_str(*ret, "name", m->cfg->name);
-	return 0;
-}
-
-static int query_uuid(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
-{
-	const struct machine *m = ctx;
-
-	(void)args, (void)err;
-	*ret = json_object_new_object();
-	add_str(*ret, "UUID", m->cfg->uuid);
-	return 0;
-}
-
-static int query_kvm(void *ctx, struct json_object *args, struct json_object **ret,
-		     struct qmp_error *err)
-{
-	(void)ctx, (void)args, (void)err;
-	*ret = json_object_new_object();
-	add_bool(*ret, "enabled", true);
-	add_bool(*ret, "present", true);
-	return 0;
-}
-
-#define CPU_MEMBERS                                                                                \
-	"cpu-index:u thread-id:i target:s qom-path:s props:{socket-id:u core-id:u thread-id:u}"
-
-static struct json_object *cpu_object(const struct machine *m, unsigned int i, bool old_names)
-{
-	struct json_object *cpu = json_object_new_object(), *props = json_object_new_object();
-	int tid = vcpus_tid(m->vcpus, i);
-	char path[64];
-
-	snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
-	add_u64(props, "socket-id", 0);
-	add_u64(props, "core-id", i);
-	add_u64(props, "thread-id", 0);
-	add_u64(cpu, "cpu-index", i);
-	json_object_object_add(cpu, "thread-id", json_object_new_int(tid));
-	add_str(cpu, "target", ARCH_NAME);
-	add_str(cpu, "qom-path", path);
-	json_object_object_add(cpu, "props", props);
-	if (old_names) {
-		add_u64(cpu, "CPU", i);
-		add_bool(cpu, "current", !i);
-		add_str(cpu, "qom_path", path);
-		json_object_object_add(cpu, "thread_id", json_object_new_int(tid));
-	}
-	return cpu;
-}
-
-static struct json_object *cpu_list(const struct machine *m, bool old_names)
-{
-	struct json_object *list = json_object_new_array();
-
-	for (unsigned int i = 0; i < vcpus_nr(m->vcpus); i++)
-		json_object_array_add(list, cpu_object(m, i, old_names));
-	return list;
-}
-
-static int query_cpus_fast(void *ctx, struct json_object *args, struct json_object **ret,
-			   struct qmp_error *err)
-{
-	(void)args, (void)err;
-	*ret = cpu_list(ctx, false);
-	return 0;
-}
-
-static int query_cpus(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
-{
-	(void)args, (void)err;
-	*ret = cpu_list(ctx, true);
-	return 0;
-}
-
-/* --- actions ----------------------------------------------------------------------------------- */
-
-static int inject_nmi(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
-{
-	struct machine *m = ctx;
-
-	(void)args, (void)ret, (void)err;
-	return vm_nmi(&m->vm);
-}
-
-static int set_action(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
-{
-	struct machine *m = ctx;
-	struct machine_actions *a = &m->actions;
-	const char *reboot = qmp_arg_str(args, "reboot", NULL);
-	const char *power_off = qmp_arg_str(args, "shutdown", NULL);
-	const char *panic = qmp_arg_str(args, "panic", NULL);
-
-	(void)ret;
-	if (qmp_arg(args, "watchdog"))
-		return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE, "the VM has no watchdog device");
-	if (reboot)
-		a->reboot_ends = !strcmp(reboot, "shutdown");
-	if (power_off)
-		a->power_off_pauses = !strcmp(power_off, "pause");
-	if (panic)
-		a->crash_pauses = !strcmp(panic, "pause");
-	return 0;
-}
-
-/* --- the table --------------------------------------------------------------------------------- */
 
 static const struct qmp_command command_rows[] = {
 	{ "query-status", NULL, "{running:b singlestep:b status:" MACHINE_STATES "}",
@@ -340,87 +153,38 @@ static const struct qmp_event_type event_rows[] = {
 static const struct qmp_table commands = { command_rows, ARRAY_SIZE(command_rows), event_rows,
 					   ARRAY_SIZE(event_rows) };
 
-static int listen_inherited(struct machine *m, const char *where)
+static int listen_inherited(struct monitor *mon, const char *where)
 {
 	auto_close int fd = given_fd("--qmp", where);
-	int r = fd < 0 ? fd : qmp_server_new_fd(&m->qmp, m->loop, fd, &commands, m);
+	int r = fd < 0 ? fd : qmp_server_new_fd(&mon->qmp, mon->loop, fd, &commands, mon);
 
 	if (!r)
 		take_fd(&fd); /* the server's now */
 	return r;
 }
 
-int commands_listen(struct machine *m)
+int monitor_open(struct monitor *mon, struct loop *loop, const struct config *cfg)
 {
 	char path[VM_PATH_SIZE];
 	int r;
 
-	if (m->cfg->qmp_path && given_is_fd(m->cfg->qmp_path))
-		return listen_inherited(m, m->cfg->qmp_path);
-	r = config_control_path(m->cfg, path);
-	if (r)
-		return r;
-	return qmp_server_new(&m->qmp, m->loop, path, &commands, m);
+	*mon = (struct monitor){ .loop = loop };
+	if (cfg->qmp_path && given_is_fd(cfg->qmp_path))
+		return listen_inherited(mon, cfg->qmp_path);
+	r = config_control_path(cfg, path);
+	return r ? r : qmp_server_new(&mon->qmp, loop, path, &commands, mon);
 }
 
-/* --- events ------------------------------------------------------------------------------------ */
-
-void commands_event_cause(struct machine *m, const char *name, bool guest, const char *reason)
+void monitor_attach(struct monitor *mon, const struct machine_parts *vm, struct vm_sinks *sinks)
 {
-	struct json_object *data = json_object_new_object();
-
-	add_bool(data, "guest", guest);
-	add_str(data, "reason", reason);
-	qmp_event(m->qmp, name, data);
+	mon->vm = vm;
+	vm_sinks_add(sinks, (struct vm_sink){ monitor_tell, mon });
 }
 
-static const struct machine_elastic *elastic_of(const struct machine *m, const struct vmem *vmem)
+void monitor_close(struct monitor *mon)
 {
-	for (unsigned int i = 0; i < m->nr_elastic; i++)
-		if (m->elastic[i].vmem == vmem)
-			return &m->elastic[i];
-	return NULL; /* not yet known to the machine */
-}
-
-void commands_size_changed(void *ctx, struct vmem *vmem)
-{
-	struct machine *m = ctx;
-	const struct machine_elastic *e = elastic_of(m, vmem);
-	struct json_object *data;
-	char path[64];
-
-	if (!e)
+	if (!mon->loop)
 		return;
-	snprintf(path, sizeof(path), QOM_PERIPHERAL "/%s", elastic_id(e));
-	data = json_object_new_object();
-	add_str(data, "id", elastic_id(e));
-	add_u64(data, "size", blocks_plugged_bytes(&e->elastic.blocks));
-	add_str(data, "qom-path", path);
-	qmp_event_limited(m->qmp, "MEMORY_DEVICE_SIZE_CHANGE", elastic_id(e), data);
-}
-
-void commands_panicked(struct machine *m, const char *action)
-{
-	struct json_object *data = json_object_new_object();
-
-	add_str(data, "action", action);
-	qmp_event(m->qmp, "GUEST_PANICKED", data);
-}
-
-void commands_crash_kernel(struct machine *m)
-{
-	struct json_object *data = json_object_new_object();
-
-	log_guest("the guest has panicked and starts its crash kernel");
-	add_str(data, "action", "run");
-	qmp_event_limited(m->qmp, "GUEST_CRASHLOADED", "", data);
-}
-
-void commands_job_changed(void *ctx, struct vmem *vmem)
-{
-	struct machine *m = ctx;
-	const struct machine_elastic *e = elastic_of(m, vmem);
-
-	if (e)
-		qmp_event(m->qmp, "__org.ebb_RESIZE", job_object(e));
+	loop_timer_cancel(mon->loop, &mon->patience);
+	qmp_server_free(mon->qmp);
 }

@@ -8,7 +8,10 @@
 
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
+#include "vmm/machine/autosizer.h"
+#include "vmm/machine/balloon_host.h"
 #include "vmm/monitor/balloon.h"
+#include "vmm/monitor/context.h"
 #include "vmm/monitor/memory.h"
 
 static uint64_t requested_size(const struct vmem_info *info) { return info->requested_bytes; }
@@ -44,14 +47,14 @@ static const char *last_part(const char *path)
 }
 
 /* The virtio-mem device at a path; NULL: none. */
-static struct machine_elastic *at_path(struct machine *m, const char *path)
+static struct vm_elastic *at_path(struct monitor *mon, const char *path)
 {
-	return find_elastic(m, last_part(path));
+	return vm_memory_find(mon->vm->memory, last_part(path));
 }
 
-static bool is_balloon(const struct machine *m, const char *path)
+static bool is_balloon(const struct monitor *mon, const char *path)
 {
-	return m->ballooning.balloon && !strcmp(last_part(path), BALLOON_ID);
+	return mon->vm->balloon->balloon && !strcmp(last_part(path), BALLOON_ID);
 }
 
 /* --- the balloon ------------------------------------------------------------------------------- */
@@ -67,14 +70,14 @@ static int no_balloon_property(const char *property, struct qmp_error *err)
 			STATS ", " POLLING, property);
 }
 
-static int get_of_balloon(const struct machine *m, const char *property, struct json_object **ret,
+static int get_of_balloon(const struct monitor *mon, const char *property, struct json_object **ret,
 			  struct qmp_error *err)
 {
 	struct balloon_info info;
 
-	balloon_info(m->ballooning.balloon, &info);
+	balloon_info(mon->vm->balloon->balloon, &info);
 	if (!strcmp(property, STATS))
-		*ret = guest_stats_object(m);
+		*ret = guest_stats_object(mon);
 	else if (!strcmp(property, POLLING))
 		*ret = json_object_new_uint64(info.poll_s);
 	else
@@ -82,7 +85,7 @@ static int get_of_balloon(const struct machine *m, const char *property, struct 
 	return 0;
 }
 
-static int set_of_balloon(struct machine *m, const char *property, struct json_object *value,
+static int set_of_balloon(struct monitor *mon, const char *property, struct json_object *value,
 			  struct qmp_error *err)
 {
 	uint64_t seconds;
@@ -92,25 +95,25 @@ static int set_of_balloon(struct machine *m, const char *property, struct json_o
 		return no_balloon_property(property, err);
 	r = qmp_to_u64(value, "value", 0, POLLING_MAX_S, &seconds, err);
 	if (!r)
-		balloon_poll_stats(m->ballooning.balloon, seconds);
+		balloon_poll_stats(mon->vm->balloon->balloon, seconds);
 	return r;
 }
 
 /* --- virtio-mem -------------------------------------------------------------------------------- */
 
-static int no_property(const struct machine_elastic *e, const char *property,
+static int no_property(const struct vm_elastic *e, const char *property,
 		       struct qmp_error *err)
 {
 	return qmp_fail(err, QMP_GENERIC_ERROR,
 			"Property 'virtio-mem.%.64s' of '%s' not found; there are requested-size, "
-			"size, max-size, block-size, memaddr, node", property, elastic_id(e));
+			"size, max-size, block-size, memaddr, node", property, e->id);
 }
 
 int qom_get(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err)
 {
 	const char *path = qmp_arg_str(args, "path", "");
 	const char *property = qmp_arg_str(args, "property", "");
-	struct machine_elastic *e = at_path(ctx, path);
+	struct vm_elastic *e = at_path(ctx, path);
 	struct vmem_info info;
 
 	if (is_balloon(ctx, path))
@@ -131,7 +134,7 @@ int qom_set(void *ctx, struct json_object *args, struct json_object **ret, struc
 {
 	const char *path = qmp_arg_str(args, "path", "");
 	const char *property = qmp_arg_str(args, "property", "");
-	struct machine_elastic *e = at_path(ctx, path);
+	struct vm_elastic *e = at_path(ctx, path);
 	uint64_t bytes;
 	int r;
 
@@ -148,7 +151,7 @@ int qom_set(void *ctx, struct json_object *args, struct json_object **ret, struc
 	r = vmem_request(e->vmem, bytes);
 	if (r)
 		return explain_target(e, bytes, r, err);
-	autosizing_overridden(ctx, "requested-size was set (qom-set)");
+	autosizer_overridden(((struct monitor *)ctx)->vm->autosizer, "requested-size was set (qom-set)");
 	return 0;
 }
 
@@ -164,7 +167,7 @@ static void add_row(struct json_object *list, const char *name, const char *type
 int qom_list(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err)
 {
 	const char *path = qmp_arg_str(args, "path", "");
-	struct machine *m = ctx;
+	struct monitor *mon = ctx;
 
 	*ret = json_object_new_array();
 	if (!strcmp(path, "/")) {
@@ -172,14 +175,14 @@ int qom_list(void *ctx, struct json_object *args, struct json_object **ret, stru
 	} else if (!strcmp(path, "/machine")) {
 		add_row(*ret, "peripheral", "child<container>");
 	} else if (!strcmp(path, QOM_PERIPHERAL)) {
-		for (unsigned int i = 0; i < m->nr_elastic; i++)
-			add_row(*ret, elastic_id(&m->elastic[i]), "child<virtio-mem>");
-		if (m->ballooning.balloon)
+		for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++)
+			add_row(*ret, mon->vm->memory->elastic[i].id, "child<virtio-mem>");
+		if (mon->vm->balloon->balloon)
 			add_row(*ret, BALLOON_ID, "child<virtio-balloon>");
-	} else if (is_balloon(m, path)) {
+	} else if (is_balloon(mon, path)) {
 		add_row(*ret, STATS, "guest statistics");
 		add_row(*ret, POLLING, "int");
-	} else if (at_path(m, path)) {
+	} else if (at_path(mon, path)) {
 		for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
 			add_row(*ret, properties[i].name, properties[i].type);
 	} else {

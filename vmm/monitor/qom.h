@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * qom.h - devices as objects with properties, in QEMU's tree (QOM): /machine/peripheral/ID,
- * or ID alone. Command functions (qmp_server.h); CTX is the machine.
+ * or ID alone. Command functions (qmp_server.h); CTX is the monitor.
  */
 #ifndef EBB_MONITOR_QOM_H
 #define EBB_MONITOR_QOM_H

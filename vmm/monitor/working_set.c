@@ -3,15 +3,15 @@
 #include "vmm/monitor/working_set.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "vmm/base/log.h"
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
+#include "vmm/machine/autosizer.h"
+#include "vmm/machine/working_set_estimate.h"
+#include "vmm/monitor/context.h"
 
-static struct json_object *working_set_object(const struct working_set_record *w)
+struct json_object *working_set_object(const struct working_set_record *w)
 {
 	struct json_object *o = json_object_new_object(), *bins = json_object_new_array();
 
@@ -34,15 +34,15 @@ static struct json_object *working_set_object(const struct working_set_record *w
 	return o;
 }
 
-struct json_object *working_set_list(const struct machine *m)
+struct json_object *working_set_list(const struct monitor *mon)
 {
 	struct json_object *list = json_object_new_array();
 
 	for (unsigned int i = 0; i < WORKING_SETS_MAX_NODES; i++)
-		if (m->working_sets.node[i].at_s)
-			json_object_array_add(list, working_set_object(&m->working_sets.node[i]));
-	if (m->working_sets.host.at_s)
-		json_object_array_add(list, working_set_object(&m->working_sets.host));
+		if (mon->vm->working_sets->sets.node[i].at_s)
+			json_object_array_add(list, working_set_object(&mon->vm->working_sets->sets.node[i]));
+	if (mon->vm->working_sets->sets.host.at_s)
+		json_object_array_add(list, working_set_object(&mon->vm->working_sets->sets.host));
 	return list;
 }
 
@@ -64,7 +64,7 @@ static int no_source(struct qmp_error *err)
 			"\"source\": \"host\" asks the host instead");
 }
 
-static int configure(struct machine *m, struct json_object *args, struct json_object *ages,
+static int configure(struct monitor *mon, struct json_object *args, struct json_object *ages,
 		     struct qmp_error *err)
 {
 	struct working_set_config cfg = {
@@ -77,7 +77,7 @@ static int configure(struct machine *m, struct json_object *args, struct json_ob
 
 	for (unsigned int i = 0; i < cfg.nr_ages; i++)
 		cfg.age_ms[i] = (uint32_t)json_object_get_int64(json_object_array_get_idx(ages, i));
-	r = balloon_configure_working_set(m->ballooning.balloon, &cfg);
+	r = balloon_configure_working_set(mon->vm->balloon->balloon, &cfg);
 	if (r == -EINVAL)
 		return qmp_fail(err, QMP_GENERIC_ERROR, "ages-ms: 1 to 31 numbers that rise");
 	return r;
@@ -85,11 +85,11 @@ static int configure(struct machine *m, struct json_object *args, struct json_ob
 
 #define HOST_MAX_MS 3600000
 
-static int estimate(struct machine *m, struct json_object *ages, struct qmp_error *err)
+static int estimate(struct monitor *mon, struct json_object *ages, struct qmp_error *err)
 {
-	uint32_t times_ms[TOUCHING_MAX_TIMES] = { 1000, 10000, 60000 };
+	uint32_t times_ms[ESTIMATE_MAX_TIMES] = { 1000, 10000, 60000 };
 	size_t nr = ages ? json_object_array_length(ages) : 3;
-	bool valid = nr && nr <= TOUCHING_MAX_TIMES;
+	bool valid = nr && nr <= ESTIMATE_MAX_TIMES;
 	int r;
 
 	for (size_t i = 0; valid && ages && i < nr; i++) {
@@ -98,9 +98,9 @@ static int estimate(struct machine *m, struct json_object *ages, struct qmp_erro
 	}
 	if (!valid)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
-				"ages-ms: 1 to %d numbers that rise, up to %d", TOUCHING_MAX_TIMES,
+				"ages-ms: 1 to %d numbers that rise, up to %d", ESTIMATE_MAX_TIMES,
 				HOST_MAX_MS);
-	r = touching_start(m, times_ms, (unsigned int)nr);
+	r = estimate_start(mon->vm->estimate, times_ms, (unsigned int)nr);
 	if (r == -EBUSY)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"not now: an estimate or a reclaim is under way, or the VM is paused");
@@ -110,39 +110,24 @@ static int estimate(struct machine *m, struct json_object *ages, struct qmp_erro
 int ask_working_set(void *ctx, struct json_object *args, struct json_object **ret,
 		    struct qmp_error *err)
 {
-	struct machine *m = ctx;
+	struct monitor *mon = ctx;
 	struct json_object *ages = qmp_arg(args, "ages-ms");
 	int node = qmp_arg(args, "node") ? (int)qmp_arg_u64(args, "node", 0) : -1, r;
 
 	(void)ret;
 	if (!strcmp(qmp_arg_str(args, "source", "guest"), "host"))
-		return estimate(m, ages, err);
+		return estimate(mon, ages, err);
 	/* The borders of an agent's bins are those of its kernel. */
-	if (!ages && !autosizing_ask_working_set(m, node))
+	if (!ages && !autosizer_ask_working_set(mon->vm->autosizer, node))
 		return 0;
-	if (!m->ballooning.balloon)
+	if (!mon->vm->balloon->balloon)
 		return no_source(err);
-	r = ages ? configure(m, args, ages, err)
-		 : balloon_ask_working_set(m->ballooning.balloon, (uint16_t)(node < 0 ? 0 : node));
+	r = ages ? configure(mon, args, ages, err)
+		 : balloon_ask_working_set(mon->vm->balloon->balloon, (uint16_t)(node < 0 ? 0 : node));
 	if (r == -ENODEV)
 		return no_source(err);
 	if (r == -EBUSY)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"the guest has not taken the last request yet");
 	return r;
-}
-
-void commands_working_set(struct machine *m, const struct working_set_record *record)
-{
-	const struct working_set_record *kept =
-		working_sets_put(&m->working_sets, record, (uint64_t)time(NULL));
-	char key[24];
-
-	if (!kept) {
-		log_guest("a working set of node %u; %d nodes are kept", record->ws.node,
-			  WORKING_SETS_MAX_NODES);
-		return;
-	}
-	snprintf(key, sizeof(key), "%s%u", working_set_source_name(kept->source), kept->ws.node);
-	qmp_event_limited(m->qmp, "__org.ebb_WORKING_SET", key, working_set_object(kept));
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * working_set.h - working sets as control clients see them, whoever they come from: the
- * guest's agent, or the balloon's queues. Command functions (qmp_server.h); CTX is the machine.
+ * guest's agent, or the balloon's queues. Command functions (qmp_server.h); CTX is the monitor.
  */
 #ifndef EBB_MONITOR_WORKING_SET_H
 #define EBB_MONITOR_WORKING_SET_H
 
 #include "vmm/control/qmp_server.h"
-#include "vmm/machine/machine.h"
+#include "vmm/memory/working_sets.h"
+
+struct monitor;
 
 /* A type of what is returned (json/schema.h). */
 #define WORKING_SET_MEMBERS                                                                        \
@@ -19,9 +21,8 @@ int query_working_set(void *ctx, struct json_object *args, struct json_object **
 int ask_working_set(void *ctx, struct json_object *args, struct json_object **ret,
 		    struct qmp_error *err);
 
-/* One has come: it is kept, and an event. */
-void commands_working_set(struct machine *m, const struct working_set_record *record);
-/* All that are known, a list. */
-struct json_object *working_set_list(const struct machine *m);
+/* All that are known, a list; one of them. */
+struct json_object *working_set_list(const struct monitor *mon);
+struct json_object *working_set_object(const struct working_set_record *w);
 
 #endif

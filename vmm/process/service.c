@@ -4,11 +4,8 @@
 
 #include <string.h>
 
-#include "vmm/base/clock.h"
-#include "vmm/base/given.h"
 #include "vmm/base/log.h"
 #include "vmm/base/notify.h"
-#include "vmm/machine/machine.h"
 
 int service_inherit(struct config *cfg, struct given *taken)
 {
@@ -33,39 +30,40 @@ int service_inherit(struct config *cfg, struct given *taken)
 	return r;
 }
 
-int service_open(struct machine *m)
+int service_open(struct service *s, struct loop *loop, const char *pid_file)
 {
-	return m->cfg->pid_file ? pid_file_write(&m->service.pid_file, m->cfg->pid_file) : 0;
+	*s = (struct service){ .loop = loop };
+	return pid_file ? pid_file_write(&s->pid_file, pid_file) : 0;
 }
 
 /* From the loop: what stops it is what the manager wants to notice. */
 static void on_watchdog(void *ctx)
 {
-	struct machine *m = ctx;
+	struct service *s = ctx;
 
 	notify("WATCHDOG=1");
-	loop_timer_set(m->loop, &m->service.watchdog, loop_now(m->loop) + notify_watchdog_ns() / 2);
+	loop_timer_set(s->loop, &s->watchdog, loop_now(s->loop) + notify_watchdog_ns() / 2);
 }
 
-void service_ready(struct machine *m)
+void service_ready(struct service *s, enum machine_state state)
 {
-	notify("READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), machine_state_name(m->state));
-	m->service.watchdog = (struct loop_timer){ .fn = on_watchdog, .ctx = m };
+	notify("READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), machine_state_name(state));
+	s->watchdog = (struct loop_timer){ .fn = on_watchdog, .ctx = s };
 	if (notify_watchdog_ns())
-		on_watchdog(m);
+		on_watchdog(s);
 }
 
-void service_status(const struct machine *m)
+void service_tell(void *ctx, const struct vm_event *event)
 {
-	if (m->ending)
-		notify("STOPPING=1\nSTATUS=%s", machine_state_name(m->state));
-	else
-		notify("STATUS=%s", machine_state_name(m->state));
+	(void)ctx;
+	if (event->kind == VM_STATE)
+		notify("%sSTATUS=%s", event->run.ending ? "STOPPING=1\n" : "",
+		       machine_state_name(event->run.state));
 }
 
-void service_close(struct machine *m)
+void service_close(struct service *s)
 {
-	if (m->loop)
-		loop_timer_cancel(m->loop, &m->service.watchdog);
-	pid_file_remove(&m->service.pid_file);
+	if (s->loop)
+		loop_timer_cancel(s->loop, &s->watchdog);
+	pid_file_remove(&s->pid_file);
 }
