@@ -20,93 +20,79 @@
 
 /* ---- commands ---- */
 
-static int run_echo(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err)
+static int run_echo(struct qmp_call *call)
 {
-	(void)ctx, (void)err;
-	*ret = json_object_get(args);
+	call->ret = json_object_get(call->args);
 	return 0;
 }
 
-static int run_big(void *ctx, struct json_object *args, struct json_object **ret,
-		   struct qmp_error *err)
+static int run_big(struct qmp_call *call)
 {
-	size_t n = qmp_arg_u64(args, "bytes", 0);
+	size_t n = qmp_arg_u64(call->args, "bytes", 0);
 	char *text = malloc(n + 1);
 
-	(void)ctx, (void)err;
 	memset(text, 'x', n);
-	*ret = json_object_new_string_len(text, (int)n);
+	call->ret = json_object_new_string_len(text, (int)n);
 	free(text);
 	return 0;
 }
 
-static int run_fail(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err)
+static int run_fail(struct qmp_call *call)
 {
-	const char *kind = qmp_arg_str(args, "kind", "");
+	const char *kind = qmp_arg_str(call->args, "kind", "");
 
-	(void)ctx;
-	*ret = json_object_new_object(); /* a handler that fails late */
+	call->ret = json_object_new_object(); /* a handler that fails late */
 	if (!strcmp(kind, "errno"))
 		return -ENODEV;
-	return qmp_fail(err, qmp_class_parse(kind), "no \xff such /dev/ice");
+	return qmp_fail(call->err, qmp_class_parse(kind), "no \xff such /dev/ice");
 }
 
-static int run_raise(void *ctx, struct json_object *args, struct json_object **ret,
-		     struct qmp_error *err)
+static int run_raise(struct qmp_call *call)
 {
-	struct qmp_rig *rig = ctx;
+	struct qmp_rig *rig = call->ctx;
 
-	(void)ret, (void)err;
-	for (uint64_t i = 1; i <= qmp_arg_u64(args, "count", 1); i++) {
+	for (uint64_t i = 1; i <= qmp_arg_u64(call->args, "count", 1); i++) {
 		struct json_object *data = json_object_new_object();
 
 		json_object_object_add(data, "n", json_object_new_uint64(i));
-		if (qmp_arg_bool(args, "limited", false))
-			qmp_event_limited(rig->server, qmp_arg_str(args, "name", ""),
-					  qmp_arg_str(args, "key", NULL), data);
+		if (qmp_arg_bool(call->args, "limited", false))
+			qmp_event_limited(rig->server, qmp_arg_str(call->args, "name", ""),
+					  qmp_arg_str(call->args, "key", NULL), data);
 		else
-			qmp_event(rig->server, qmp_arg_str(args, "name", ""), data);
+			qmp_event(rig->server, qmp_arg_str(call->args, "name", ""), data);
 	}
-	if (qmp_arg_u64(args, "count", 1) == 0)
-		qmp_event(rig->server, qmp_arg_str(args, "name", ""), NULL);
+	if (qmp_arg_u64(call->args, "count", 1) == 0)
+		qmp_event(rig->server, qmp_arg_str(call->args, "name", ""), NULL);
 	return 0;
 }
 
-static int run_count(void *ctx, struct json_object *args, struct json_object **ret,
-		     struct qmp_error *err)
+static int run_count(struct qmp_call *call)
 {
-	struct qmp_rig *rig = ctx;
+	struct qmp_rig *rig = call->ctx;
 
-	(void)args, (void)err;
-	*ret = json_object_new_int(++rig->nr_counted);
+	call->ret = json_object_new_int(++rig->nr_counted);
 	return 0;
 }
 
-static int run_later(void *ctx, struct json_object *args, struct json_object **ret,
-		     struct qmp_error *err)
+static int run_later(struct qmp_call *call)
 {
-	struct qmp_rig *rig = ctx;
+	struct qmp_rig *rig = call->ctx;
 
-	(void)args, (void)ret, (void)err;
 	if (rig->later)
 		return -EBUSY;
 	rig->later = qmp_defer(rig->server);
 	return QMP_DEFERRED;
 }
 
-static int run_finish(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+static int run_finish(struct qmp_call *call)
 {
-	struct qmp_rig *rig = ctx;
+	struct qmp_rig *rig = call->ctx;
 	struct qmp_session *later = rig->later;
 
-	(void)ret, (void)err;
 	rig->later = NULL;
 	if (!later)
 		return -ENOENT;
-	if (qmp_arg_bool(args, "fail", false)) {
+	if (qmp_arg_bool(call->args, "fail", false)) {
 		struct qmp_error why = { 0 };
 
 		qmp_reply(later, qmp_fail(&why, QMP_GENERIC_ERROR, "it came to nothing"), NULL,
@@ -117,11 +103,10 @@ static int run_finish(void *ctx, struct json_object *args, struct json_object **
 	return 0;
 }
 
-static int run_read_fd(void *ctx, struct json_object *args, struct json_object **ret,
-		       struct qmp_error *err)
+static int run_read_fd(struct qmp_call *call)
 {
-	struct qmp_rig *rig = ctx;
-	int fd = qmp_take_fd(rig->server, qmp_arg_str(args, "fdname", ""), err);
+	struct qmp_rig *rig = call->ctx;
+	int fd = qmp_take_fd(rig->server, qmp_arg_str(call->args, "fdname", ""), call->err);
 	char text[64];
 	ssize_t n;
 
@@ -129,16 +114,14 @@ static int run_read_fd(void *ctx, struct json_object *args, struct json_object *
 		return fd;
 	n = read(fd, text, sizeof(text));
 	close(fd);
-	*ret = json_object_new_string_len(text, n > 0 ? (int)n : 0);
+	call->ret = json_object_new_string_len(text, n > 0 ? (int)n : 0);
 	return 0;
 }
 
-static int run_quit(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err)
+static int run_quit(struct qmp_call *call)
 {
-	struct qmp_rig *rig = ctx;
+	struct qmp_rig *rig = call->ctx;
 
-	(void)args, (void)ret, (void)err;
 	loop_stop(rig->loop);
 	return 0;
 }

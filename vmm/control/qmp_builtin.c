@@ -9,53 +9,47 @@
 #include "vmm/control/qmp_session.h"
 #include "vmm/json/schema.h"
 
-static int run_capabilities(void *ctx, struct json_object *args, struct json_object **ret,
-			    struct qmp_error *err)
+static int run_capabilities(struct qmp_call *call)
 {
-	struct qmp_builtin *own = ctx;
-	struct json_object *enable = qmp_arg(args, "enable");
+	struct qmp_builtin *own = call->ctx;
+	struct json_object *enable = qmp_arg(call->args, "enable");
 
-	(void)ret;
 	if (own->session->negotiated)
-		return qmp_fail(err, QMP_COMMAND_NOT_FOUND,
+		return qmp_fail(call->err, QMP_COMMAND_NOT_FOUND,
 				"the negotiation is over already; qmp_capabilities comes once");
 	if (enable && json_object_array_length(enable) > 0)
-		return qmp_fail(err, QMP_GENERIC_ERROR,
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
 				"capability '%.64s' is not among those of the greeting",
 				json_object_get_string(json_object_array_get_idx(enable, 0)));
 	own->session->negotiated = true;
 	return 0;
 }
 
-static int run_version(void *ctx, struct json_object *args, struct json_object **ret,
-		       struct qmp_error *err)
+static int run_version(struct qmp_call *call)
 {
 	struct json_object *greeting = json_tokener_parse(QMP_GREETING), *qmp, *version;
 
-	(void)ctx, (void)args;
 	if (!json_object_object_get_ex(greeting, "QMP", &qmp) ||
 	    !json_object_object_get_ex(qmp, "version", &version)) {
 		json_object_put(greeting);
-		return qmp_fail(err, QMP_GENERIC_ERROR, "out of memory");
+		return qmp_fail(call->err, QMP_GENERIC_ERROR, "out of memory");
 	}
-	*ret = json_object_get(version);
+	call->ret = json_object_get(version);
 	json_object_put(greeting);
 	return 0;
 }
 
-static int run_commands(void *ctx, struct json_object *args, struct json_object **ret,
-			struct qmp_error *err)
+static int run_commands(struct qmp_call *call)
 {
-	struct qmp_builtin *own = ctx;
+	struct qmp_builtin *own = call->ctx;
 	const struct qmp_command *c;
 
-	(void)args, (void)err;
-	*ret = json_object_new_array();
+	call->ret = json_object_new_array();
 	for (size_t i = 0; (c = qmp_command_at(own->table, i)); i++) {
 		struct json_object *row = json_object_new_object();
 
 		json_object_object_add(row, "name", json_object_new_string(c->name));
-		json_object_array_add(*ret, row);
+		json_object_array_add(call->ret, row);
 	}
 	return 0;
 }
@@ -72,15 +66,13 @@ static struct json_object *make_schema(const struct qmp_table *table)
 	return schema.list;
 }
 
-static int run_schema(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+static int run_schema(struct qmp_call *call)
 {
-	struct qmp_builtin *own = ctx;
+	struct qmp_builtin *own = call->ctx;
 
-	(void)args, (void)err;
 	if (!*own->schema)
 		*own->schema = make_schema(own->table);
-	*ret = json_object_get(*own->schema);
+	call->ret = json_object_get(*own->schema);
 	return 0;
 }
 
@@ -106,38 +98,33 @@ static struct json_object *help_of(const struct qmp_command *c)
 	return row;
 }
 
-static int run_help(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err)
+static int run_help(struct qmp_call *call)
 {
-	struct qmp_builtin *own = ctx;
-	const char *name = qmp_arg_str(args, "command", NULL);
+	struct qmp_builtin *own = call->ctx;
+	const char *name = qmp_arg_str(call->args, "command", NULL);
 	const struct qmp_command *c;
 
 	if (name && !qmp_command_find(own->table, name))
-		return qmp_command_unknown(name, err);
-	*ret = json_object_new_array();
+		return qmp_command_unknown(name, call->err);
+	call->ret = json_object_new_array();
 	for (size_t i = 0; (c = qmp_command_at(own->table, i)); i++)
 		if (!name || !strcmp(c->name, name))
-			json_object_array_add(*ret, help_of(c));
+			json_object_array_add(call->ret, help_of(c));
 	return 0;
 }
 
-static int run_getfd(void *ctx, struct json_object *args, struct json_object **ret,
-		     struct qmp_error *err)
+static int run_getfd(struct qmp_call *call)
 {
-	struct qmp_builtin *own = ctx;
+	struct qmp_builtin *own = call->ctx;
 
-	(void)ret;
-	return qmp_fds_name(&own->session->fds, qmp_arg_str(args, "fdname", ""), err);
+	return qmp_fds_name(&own->session->fds, qmp_arg_str(call->args, "fdname", ""), call->err);
 }
 
-static int run_closefd(void *ctx, struct json_object *args, struct json_object **ret,
-		       struct qmp_error *err)
+static int run_closefd(struct qmp_call *call)
 {
-	struct qmp_builtin *own = ctx;
-	int fd = qmp_fds_take(&own->session->fds, qmp_arg_str(args, "fdname", ""), err);
+	struct qmp_builtin *own = call->ctx;
+	int fd = qmp_fds_take(&own->session->fds, qmp_arg_str(call->args, "fdname", ""), call->err);
 
-	(void)ret;
 	if (fd < 0)
 		return fd;
 	close(fd);

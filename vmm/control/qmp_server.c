@@ -44,6 +44,7 @@ static int run(void *ctx, struct qmp_session *session, const char *command,
 	struct qmp_server *server = ctx;
 	struct qmp_builtin own = { server->table, session, &server->schema };
 	const struct qmp_command *c = qmp_command_find(server->table, command);
+	struct qmp_call call = { .ctx = server->ctx, .args = args, .err = err };
 	int r;
 
 	if (!session->negotiated && strcmp(command, "qmp_capabilities"))
@@ -55,7 +56,10 @@ static int run(void *ctx, struct qmp_session *session, const char *command,
 	if (r)
 		return r;
 	server->running = session;
-	r = c->run(qmp_command_is_builtin(c) ? &own : server->ctx, args, ret, err);
+	if (qmp_command_is_builtin(c))
+		call.ctx = &own;
+	r = c->run(&call);
+	*ret = call.ret;
 	server->running = NULL;
 	return r;
 }

@@ -34,6 +34,14 @@
 #define QMP_MAX_EVENT_BACKLOG (16 * KiB)
 #define QMP_EVENT_INTERVAL_NS UINT64_C(1000000000) /* of qmp_event_limited() */
 
+/* One call of a command. */
+struct qmp_call {
+	void *ctx;		  /* of qmp_server_new() */
+	struct json_object *args; /* they fit the schema already; NULL: the request has none */
+	struct json_object *ret;  /* what to return, the server takes it; left NULL: {} */
+	struct qmp_error *err;	  /* for qmp_fail() */
+};
+
 /* One row of a table of commands. Every string is a constant. */
 struct qmp_command {
 	const char *name;
@@ -41,13 +49,11 @@ struct qmp_command {
 	const char *returns; /* type of what it returns, see json/schema.h; NULL: {} */
 	const char *help; /* one sentence */
 	/*
-	 * ARGS fits the schema already; NULL when the request has none. 0, and *RET the value to
-	 * return (the server takes it; left NULL, the client gets {}); or a negative errno and ERR
-	 * filled by qmp_fail() (left empty, the client gets the errno's text); or QMP_DEFERRED. May
-	 * call qmp_event(), which then goes out before the reply; must not free the server.
+	 * 0; or a negative errno and call->err filled by qmp_fail() (left empty, the client gets the
+	 * errno's text); or QMP_DEFERRED. May call qmp_event(), which then goes out before the reply;
+	 * must not free the server.
 	 */
-	int (*run)(void *ctx, struct json_object *args, struct json_object **ret,
-		   struct qmp_error *err);
+	int (*run)(struct qmp_call *call);
 };
 
 struct qmp_event_type {
@@ -105,7 +111,7 @@ void qmp_event_limited(struct qmp_server *server, const char *name, const char *
  */
 #define QMP_DEFERRED 1
 struct qmp_session *qmp_defer(struct qmp_server *server);
-/* R, RET (taken) and ERR as of qmp_command.run. Not inside a command of the same client. */
+/* R as of qmp_command.run, RET (taken) and ERR as of qmp_call. Not inside a command of the same client. */
 void qmp_reply(struct qmp_session *session, int r, struct json_object *ret, struct qmp_error *err);
 
 /*

@@ -351,9 +351,9 @@ static int reset_autosizer(struct machine *m)
 /* --- the table of parts ------------------------------------------------------------------------ */
 
 /*
- * In the order in which they are built, held, left and reset; they are closed in reverse, those whose
- * open() was called, also when it failed. leave(): the VM is about to go, with its vCPUs still there;
- * reset(): it is gone, the next one is not there yet.
+ * In the order in which they are built, held, left and reset; they are closed in reverse, those
+ * whose open() was called, also when it failed. leave(): the VM is about to go, with its vCPUs
+ * still there; reset(): it is gone, the next one is not there yet.
  */
 static const struct part_row {
 	int (*open)(struct machine *m);

@@ -97,21 +97,19 @@ static struct json_object *agent_object(const struct autosizer *a)
 	return o;
 }
 
-int query_agent(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
+int monitor_query_agent(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args;
 	if (!mon->vm->autosizer->on)
-		return not_there(err);
-	*ret = agent_object(mon->vm->autosizer);
+		return not_there(call->err);
+	call->ret = agent_object(mon->vm->autosizer);
 	return 0;
 }
 
 /* --- the policy -------------------------------------------------------------------------------- */
 
-struct json_object *autosize_object(const struct monitor *mon)
+struct json_object *monitor_autosize_object(const struct monitor *mon)
 {
 	const struct autosizer *a = mon->vm->autosizer;
 	const struct autosize *p = &a->policy;
@@ -139,16 +137,14 @@ struct json_object *autosize_object(const struct monitor *mon)
 	return o;
 }
 
-int query_autosize(void *ctx, struct json_object *args, struct json_object **ret,
-		   struct qmp_error *err)
+int monitor_query_autosize(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args;
 	if (!mon->vm->autosizer->on)
-		return not_there(err);
-	*ret = autosize_object(mon);
-	json_object_object_add(*ret, "agent", agent_object(mon->vm->autosizer));
+		return not_there(call->err);
+	call->ret = monitor_autosize_object(mon);
+	json_object_object_add(call->ret, "agent", agent_object(mon->vm->autosizer));
 	return 0;
 }
 
@@ -173,36 +169,35 @@ static int check_limits(const struct monitor *mon, const struct autosize_limits 
 	return 0;
 }
 
-int set_autosize(void *ctx, struct json_object *args, struct json_object **ret,
-		 struct qmp_error *err)
+int monitor_set_autosize(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
+	struct monitor *mon = call->ctx;
 	struct autosizer *a = mon->vm->autosizer;
 	struct autosize_limits l = a->policy.limits;
 	const char *suspended_by = a->suspended_by;
 	int r;
 
 	if (!a->on)
-		return not_there(err);
-	l.min_bytes = qmp_arg_u64(args, "min", l.min_bytes);
-	l.max_bytes = qmp_arg_u64(args, "max", l.max_bytes);
-	l.ceiling_bytes = qmp_arg_u64(args, "ceiling", l.ceiling_bytes);
-	l.rate_mib = (uint32_t)(qmp_arg_u64(args, "rate", l.rate_mib * MiB) / MiB);
-	r = check_limits(mon, &l, err);
+		return not_there(call->err);
+	l.min_bytes = qmp_arg_u64(call->args, "min", l.min_bytes);
+	l.max_bytes = qmp_arg_u64(call->args, "max", l.max_bytes);
+	l.ceiling_bytes = qmp_arg_u64(call->args, "ceiling", l.ceiling_bytes);
+	l.rate_mib = (uint32_t)(qmp_arg_u64(call->args, "rate", l.rate_mib * MiB) / MiB);
+	r = check_limits(mon, &l, call->err);
 	if (r)
 		return r;
-	if (qmp_arg(args, "enabled"))
-		suspended_by = qmp_arg_bool(args, "enabled", true) ? NULL : "a client";
-	autosizer_set(mon->vm->autosizer, &l, (uint32_t)qmp_arg_u64(args, "cache-age", a->cache_age_s),
-		       suspended_by);
-	*ret = autosize_object(mon);
+	if (qmp_arg(call->args, "enabled"))
+		suspended_by = qmp_arg_bool(call->args, "enabled", true) ? NULL : "a client";
+	autosizer_set(a, &l, (uint32_t)qmp_arg_u64(call->args, "cache-age", a->cache_age_s),
+		      suspended_by);
+	call->ret = monitor_autosize_object(mon);
 	return 0;
 }
 
-void add_autosize(struct json_object *o, const struct monitor *mon)
+void monitor_add_autosize(struct json_object *o, const struct monitor *mon)
 {
 	if (!mon->vm->autosizer->on)
 		return;
 	json_object_object_add(o, "agent", agent_object(mon->vm->autosizer));
-	json_object_object_add(o, "autosize", autosize_object(mon));
+	json_object_object_add(o, "autosize", monitor_autosize_object(mon));
 }

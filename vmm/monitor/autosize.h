@@ -21,17 +21,14 @@ struct monitor;
 #define GUEST_LOW_MEMBERS "why:stall|low bytes:u granted:u answer:s available?:u"
 
 /* Command functions (qmp_server.h); CTX is the monitor. */
-int query_agent(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err);
-int query_autosize(void *ctx, struct json_object *args, struct json_object **ret,
-		   struct qmp_error *err);
-int set_autosize(void *ctx, struct json_object *args, struct json_object **ret,
-		 struct qmp_error *err);
+int monitor_query_agent(struct qmp_call *call);
+int monitor_query_autosize(struct qmp_call *call);
+int monitor_set_autosize(struct qmp_call *call);
 
 /* Adds `agent` and `autosize` to what `__org.ebb_stat` returns, if there are. */
-void add_autosize(struct json_object *o, const struct monitor *mon);
+void monitor_add_autosize(struct json_object *o, const struct monitor *mon);
 /* What is decided of the guest's size, and why. */
-struct json_object *autosize_object(const struct monitor *mon);
+struct json_object *monitor_autosize_object(const struct monitor *mon);
 /* Adds what an agent said first of itself; and a figure of bytes, unless it was not said. */
 void monitor_add_hello(struct json_object *o, const struct agent_hello *hello);
 void monitor_add_said(struct json_object *o, const char *key, uint64_t value);

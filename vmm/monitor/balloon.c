@@ -31,32 +31,31 @@ static struct balloon *balloon_in(const void *ctx)
 
 /* --- its size ---------------------------------------------------------------------------------- */
 
-struct json_object *balloon_job_object(const struct monitor *mon)
+struct json_object *monitor_balloon_job_object(const struct monitor *mon)
 {
 	struct resize_status s = balloon_job(balloon_in(mon));
 	struct balloon_info info;
 
 	balloon_info(balloon_in(mon), &info);
-	return resize_object(BALLOON_ID, &s, info.size_bytes);
+	return monitor_resize_object(BALLOON_ID, &s, info.size_bytes);
 }
 
-int balloon(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err)
+int monitor_balloon(struct qmp_call *call)
 {
-	int64_t value = qmp_arg_i64(args, "value", 0);
+	int64_t value = qmp_arg_i64(call->args, "value", 0);
 
-	(void)ret;
-	if (!balloon_in(ctx))
-		return no_balloon(err);
+	if (!balloon_in(call->ctx))
+		return no_balloon(call->err);
 	if (value < 0)
-		return qmp_fail(err, QMP_GENERIC_ERROR, "Parameter 'target' expects a size");
+		return qmp_fail(call->err, QMP_GENERIC_ERROR, "Parameter 'target' expects a size");
 	if (!value)
 		return 0;
-	balloon_resize(balloon_in(ctx), (uint64_t)value, 0);
-	autosizer_overridden(((struct monitor *)ctx)->vm->autosizer, "the balloon was set");
+	balloon_resize(balloon_in(call->ctx), (uint64_t)value, 0);
+	autosizer_overridden(((struct monitor *)call->ctx)->vm->autosizer, "the balloon was set");
 	return 0;
 }
 
-struct json_object *balloon_actual_object(const struct monitor *mon)
+struct json_object *monitor_balloon_actual_object(const struct monitor *mon)
 {
 	struct json_object *o = json_object_new_object();
 	struct balloon_info info;
@@ -66,19 +65,17 @@ struct json_object *balloon_actual_object(const struct monitor *mon)
 	return o;
 }
 
-int query_balloon(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err)
+int monitor_query_balloon(struct qmp_call *call)
 {
-	(void)args;
-	if (!balloon_in(ctx))
-		return no_balloon(err);
-	*ret = balloon_actual_object(ctx);
+	if (!balloon_in(call->ctx))
+		return no_balloon(call->err);
+	call->ret = monitor_balloon_actual_object(call->ctx);
 	return 0;
 }
 
 /* --- statistics -------------------------------------------------------------------------------- */
 
-struct json_object *guest_stats_object(const struct monitor *mon)
+struct json_object *monitor_guest_stats_object(const struct monitor *mon)
 {
 	struct json_object *o = json_object_new_object(), *stats = json_object_new_object();
 	struct balloon_info info;
@@ -96,7 +93,7 @@ static void answer(struct qmp_session *client, const struct monitor *mon, bool f
 	struct qmp_error err = { 0 };
 
 	if (fresh)
-		qmp_reply(client, 0, guest_stats_object(mon), &err);
+		qmp_reply(client, 0, monitor_guest_stats_object(mon), &err);
 	else
 		qmp_reply(client, qmp_fail(&err, QMP_GENERIC_ERROR,
 					   "the guest has sent no statistics for a second; qom-get "
@@ -113,7 +110,7 @@ static void answer_all(struct monitor *mon, bool fresh)
 		answer(mon->waiting[i], mon, fresh);
 }
 
-void guest_stats_arrived(struct monitor *mon) { answer_all(mon, true); }
+void monitor_guest_stats_arrived(struct monitor *mon) { answer_all(mon, true); }
 static void on_patience(void *ctx) { answer_all(ctx, false); }
 
 static int wait_for_stats(struct monitor *mon)
@@ -133,26 +130,25 @@ static int wait_for_stats(struct monitor *mon)
 	return 0;
 }
 
-int query_guest_stats(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+int monitor_query_guest_stats(struct qmp_call *call)
 {
 	int r;
 
-	(void)args, (void)ret;
-	if (!balloon_in(ctx))
-		return no_balloon(err);
-	r = wait_for_stats(ctx);
+	if (!balloon_in(call->ctx))
+		return no_balloon(call->err);
+	r = wait_for_stats(call->ctx);
 	if (r == -EBUSY)
-		return qmp_fail(err, QMP_GENERIC_ERROR, "too many clients wait for statistics");
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
+				"too many clients wait for statistics");
 	if (r)
-		return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE,
+		return qmp_fail(call->err, QMP_DEVICE_NOT_ACTIVE,
 				"no virtio-balloon driver with statistics is ready in the guest");
 	return QMP_DEFERRED;
 }
 
 /* --- reclaim ----------------------------------------------------------------------------------- */
 
-struct json_object *reclaim_object(const struct monitor *mon)
+struct json_object *monitor_reclaim_object(const struct monitor *mon)
 {
 	struct json_object *o = json_object_new_object();
 	const struct reclaim *r;
@@ -178,56 +174,51 @@ struct json_object *reclaim_object(const struct monitor *mon)
 	return o;
 }
 
-int start_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err)
+int monitor_start_reclaim(struct qmp_call *call)
 {
-	uint64_t deadline_ns = deadline_arg(args);
+	uint64_t deadline_ns = monitor_deadline_arg(call->args);
 	int r;
 
-	if (!balloon_in(ctx))
-		return no_balloon(err);
+	if (!balloon_in(call->ctx))
+		return no_balloon(call->err);
 	if (!deadline_ns)
 		deadline_ns = clock_ns() + RECLAIM_TIMEOUT_S * NS_PER_S;
-	r = balloon_reclaim(balloon_in(ctx), deadline_ns);
+	r = balloon_reclaim(balloon_in(call->ctx), deadline_ns);
 	if (r == -EBUSY)
-		return qmp_fail(err, QMP_GENERIC_ERROR,
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
 				"a reclaim is running; __org.ebb_query-reclaim tells how far it "
 				"is");
 	if (r == -ENODEV)
-		return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE,
+		return qmp_fail(call->err, QMP_DEVICE_NOT_ACTIVE,
 				"no virtio-balloon driver with free page hinting is ready in the "
 				"guest");
 	if (r)
 		return r;
-	*ret = reclaim_object(ctx);
+	call->ret = monitor_reclaim_object(call->ctx);
 	return 0;
 }
 
-int query_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err)
+int monitor_query_reclaim(struct qmp_call *call)
 {
-	(void)args;
-	if (!balloon_in(ctx))
-		return no_balloon(err);
-	*ret = reclaim_object(ctx);
+	if (!balloon_in(call->ctx))
+		return no_balloon(call->err);
+	call->ret = monitor_reclaim_object(call->ctx);
 	return 0;
 }
 
-int cancel_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
-		   struct qmp_error *err)
+int monitor_cancel_reclaim(struct qmp_call *call)
 {
-	(void)args;
-	if (!balloon_in(ctx))
-		return no_balloon(err);
-	if (balloon_cancel_reclaim(balloon_in(ctx)))
-		return qmp_fail(err, QMP_GENERIC_ERROR, "no reclaim is running");
-	*ret = reclaim_object(ctx);
+	if (!balloon_in(call->ctx))
+		return no_balloon(call->err);
+	if (balloon_cancel_reclaim(balloon_in(call->ctx)))
+		return qmp_fail(call->err, QMP_GENERIC_ERROR, "no reclaim is running");
+	call->ret = monitor_reclaim_object(call->ctx);
 	return 0;
 }
 
 /* --- ledger ------------------------------------------------------------------------------------ */
 
-struct json_object *balloon_object(struct monitor *mon)
+struct json_object *monitor_balloon_object(struct monitor *mon)
 {
 	struct returned *r = &mon->vm->balloon->returned;
 	const struct returned_counters *c = &r->counters;
@@ -255,7 +246,7 @@ struct json_object *balloon_object(struct monitor *mon)
 		c->back_bytes[RETURNED_REPORTED] + c->back_bytes[RETURNED_HINTED]);
 	add_u64(o, "poisoned-total", info.counters.kept_bytes);
 	add_bool(o, "driver", info.driver_ready);
-	json_object_object_add(o, "resize", balloon_job_object(mon));
-	json_object_object_add(o, "reclaim", reclaim_object(mon));
+	json_object_object_add(o, "resize", monitor_balloon_job_object(mon));
+	json_object_object_add(o, "reclaim", monitor_reclaim_object(mon));
 	return o;
 }

@@ -19,29 +19,24 @@ struct monitor;
 	"resize:{" RESIZE_MEMBERS "} reclaim:{" RECLAIM_MEMBERS "}"
 #define GUEST_STATS_TYPE "{stats:o last-update:u}"
 
-int balloon(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int query_balloon(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err);
-int query_guest_stats(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err);
-int start_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err);
-int query_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err);
-int cancel_reclaim(void *ctx, struct json_object *args, struct json_object **ret,
-		   struct qmp_error *err);
+int monitor_balloon(struct qmp_call *call);
+int monitor_query_balloon(struct qmp_call *call);
+int monitor_query_guest_stats(struct qmp_call *call);
+int monitor_start_reclaim(struct qmp_call *call);
+int monitor_query_reclaim(struct qmp_call *call);
+int monitor_cancel_reclaim(struct qmp_call *call);
 
 /* Of `__org.ebb_stat`; NULL: no balloon. */
-struct json_object *balloon_object(struct monitor *mon);
+struct json_object *monitor_balloon_object(struct monitor *mon);
 /* The balloon's resize job. */
-struct json_object *balloon_job_object(const struct monitor *mon);
+struct json_object *monitor_balloon_job_object(const struct monitor *mon);
 /* The property `guest-stats`. */
-struct json_object *guest_stats_object(const struct monitor *mon);
+struct json_object *monitor_guest_stats_object(const struct monitor *mon);
 
 /* The boot memory that is not ballooned; the latest reclaim. There is a balloon. */
-struct json_object *balloon_actual_object(const struct monitor *mon);
-struct json_object *reclaim_object(const struct monitor *mon);
+struct json_object *monitor_balloon_actual_object(const struct monitor *mon);
+struct json_object *monitor_reclaim_object(const struct monitor *mon);
 /* The guest has sent statistics: answers all who wait for them. */
-void guest_stats_arrived(struct monitor *mon);
+void monitor_guest_stats_arrived(struct monitor *mon);
 
 #endif

@@ -28,22 +28,20 @@ static int explain(const struct blk_info *info, int error, struct qmp_error *err
 	}
 }
 
-int block_resize(void *ctx, struct json_object *args, struct json_object **ret,
-		 struct qmp_error *err)
+int monitor_block_resize(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
-	const char *id = qmp_arg_str(args, "device", qmp_arg_str(args, "node-name", ""));
+	struct monitor *mon = call->ctx;
+	const char *id = qmp_arg_str(call->args, "device", qmp_arg_str(call->args, "node-name", ""));
 	struct blk *blk = disks_find(mon->vm->disks, id);
 	struct blk_info info;
 	int r;
 
-	(void)ret;
 	if (!blk)
-		return qmp_fail(err, QMP_DEVICE_NOT_FOUND, "there is no disk '%s'; query-block lists "
+		return qmp_fail(call->err, QMP_DEVICE_NOT_FOUND, "there is no disk '%s'; query-block lists "
 				"them", id);
-	r = blk_set_size(blk, qmp_arg_u64(args, "size", 0));
+	r = blk_set_size(blk, qmp_arg_u64(call->args, "size", 0));
 	blk_info(blk, &info);
-	return r ? explain(&info, r, err) : 0;
+	return r ? explain(&info, r, call->err) : 0;
 }
 
 static struct json_object *disk_object(const struct blk_info *info)
@@ -99,18 +97,14 @@ static struct json_object *list(const struct monitor *mon,
 	return all;
 }
 
-int query_block(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
+int monitor_query_block(struct qmp_call *call)
 {
-	(void)args, (void)err;
-	*ret = list(ctx, disk_object);
+	call->ret = list(call->ctx, disk_object);
 	return 0;
 }
 
-int query_blockstats(void *ctx, struct json_object *args, struct json_object **ret,
-		     struct qmp_error *err)
+int monitor_query_blockstats(struct qmp_call *call)
 {
-	(void)args, (void)err;
-	*ret = list(ctx, stats_object);
+	call->ret = list(call->ctx, stats_object);
 	return 0;
 }

@@ -13,11 +13,8 @@
 	"flush_operations:u other_operations:u cached_rd_operations:u failed_operations:u "       \
 	"in_flight:u}}]"
 
-int block_resize(void *ctx, struct json_object *args, struct json_object **ret,
-		 struct qmp_error *err);
-int query_block(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err);
-int query_blockstats(void *ctx, struct json_object *args, struct json_object **ret,
-		     struct qmp_error *err);
+int monitor_block_resize(struct qmp_call *call);
+int monitor_query_block(struct qmp_call *call);
+int monitor_query_blockstats(struct qmp_call *call);
 
 #endif

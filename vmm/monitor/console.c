@@ -35,7 +35,7 @@ static struct json_object *console_object(const struct console *console)
 	return o;
 }
 
-void add_consoles(struct json_object *o, const struct monitor *mon)
+void monitor_add_consoles(struct json_object *o, const struct monitor *mon)
 {
 	struct json_object *ports = json_object_new_array();
 
@@ -71,18 +71,16 @@ static void add_chardev(struct json_object *list, const char *label, const struc
 	json_object_array_add(list, o);
 }
 
-int query_chardev(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err)
+int monitor_query_chardev(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)err;
-	*ret = json_object_new_array();
-	add_chardev(*ret, "serial0", mon->vm->platform->console, true);
+	call->ret = json_object_new_array();
+	add_chardev(call->ret, "serial0", mon->vm->platform->console, true);
 	if (mon->vm->ports->hvc)
-		add_chardev(*ret, "hvc0", mon->vm->ports->hvc, vcon_is_open(mon->vm->ports->vcon, 0));
+		add_chardev(call->ret, "hvc0", mon->vm->ports->hvc, vcon_is_open(mon->vm->ports->vcon, 0));
 	for (unsigned int i = 0; i < mon->vm->cfg->nr_ports; i++)
-		add_chardev(*ret, mon->vm->cfg->ports[i].name, mon->vm->ports->channels[i],
+		add_chardev(call->ret, mon->vm->cfg->ports[i].name, mon->vm->ports->channels[i],
 			    vcon_is_open(mon->vm->ports->vcon, virtio_ports_id(i)));
 	return 0;
 }

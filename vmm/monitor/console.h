@@ -14,10 +14,9 @@ struct monitor;
 	"ports:[{name:s open:b " CONSOLE_MEMBERS "}]"
 
 /* Adds the members of CONSOLES_MEMBERS. */
-void add_consoles(struct json_object *o, const struct monitor *mon);
+void monitor_add_consoles(struct json_object *o, const struct monitor *mon);
 
 /* A command function (qmp_server.h); CTX is the monitor. */
-int query_chardev(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err);
+int monitor_query_chardev(struct qmp_call *call);
 
 #endif

@@ -11,7 +11,7 @@
 #include "vmm/machine/run_state.h"
 #include "vmm/monitor/context.h"
 
-struct json_object *dump_object(const struct dump *d)
+struct json_object *monitor_dump_object(const struct dump *d)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -21,7 +21,7 @@ struct json_object *dump_object(const struct dump *d)
 	return o;
 }
 
-void dump_answer(struct monitor *mon, const char *error)
+void monitor_dump_answer(struct monitor *mon, const char *error)
 {
 	struct qmp_session *client = mon->dump_client;
 	struct qmp_error err = { 0 };
@@ -53,48 +53,44 @@ static int open_protocol(struct monitor *mon, const char *protocol, struct qmp_e
 	return fd;
 }
 
-int dump_guest_memory(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+int monitor_dump_guest_memory(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
+	struct monitor *mon = call->ctx;
 	auto_close int fd = -1;
 	int r;
 
-	(void)ret;
-	if (qmp_arg_bool(args, "paging", false))
-		return qmp_fail(err, QMP_GENERIC_ERROR,
+	if (qmp_arg_bool(call->args, "paging", false))
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
 				"paging is not supported: take false, physical addresses");
-	if (strcmp(qmp_arg_str(args, "format", "elf"), "elf") != 0)
-		return qmp_fail(err, QMP_GENERIC_ERROR,
+	if (strcmp(qmp_arg_str(call->args, "format", "elf"), "elf") != 0)
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
 				"format '%s' is not supported: take elf",
-				qmp_arg_str(args, "format", ""));
+				qmp_arg_str(call->args, "format", ""));
 	if (mon->vm->run->ending)
-		return qmp_fail(err, QMP_GENERIC_ERROR, "the VM is about to end");
+		return qmp_fail(call->err, QMP_GENERIC_ERROR, "the VM is about to end");
 	if (dump_is_active(mon->vm->dump))
-		return qmp_fail(err, QMP_GENERIC_ERROR,
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
 				"a dump is being written; query-dump tells how far it is");
-	fd = open_protocol(mon, qmp_arg_str(args, "protocol", ""), err);
+	fd = open_protocol(mon, qmp_arg_str(call->args, "protocol", ""), call->err);
 	if (fd < 0)
 		return fd;
 	r = dump_start(mon->vm->dump, fd);
 	if (r)
-		return r == -EBUSY ? qmp_fail(err, QMP_GENERIC_ERROR,
+		return r == -EBUSY ? qmp_fail(call->err, QMP_GENERIC_ERROR,
 					      "a vCPU can't be stopped, so its registers can't be "
 					      "read; try again, with the descriptor "
 					      "passed again") : r;
 	take_fd(&fd);
-	if (qmp_arg_bool(args, "detach", false))
+	if (qmp_arg_bool(call->args, "detach", false))
 		return 0;
 	mon->dump_client = qmp_defer(mon->qmp);
 	return QMP_DEFERRED;
 }
 
-int query_dump(void *ctx, struct json_object *args, struct json_object **ret,
-	       struct qmp_error *err)
+int monitor_query_dump(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)err;
-	*ret = dump_object(mon->vm->dump);
+	call->ret = monitor_dump_object(mon->vm->dump);
 	return 0;
 }

@@ -10,13 +10,11 @@ struct monitor;
 
 #define DUMP_MEMBERS "status:" DUMP_STATES " completed:u total:u"
 
-int dump_guest_memory(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err);
-int query_dump(void *ctx, struct json_object *args, struct json_object **ret,
-	       struct qmp_error *err);
+int monitor_dump_guest_memory(struct qmp_call *call);
+int monitor_query_dump(struct qmp_call *call);
 
-struct json_object *dump_object(const struct dump *d);
+struct json_object *monitor_dump_object(const struct dump *d);
 /* The dump has ended, with ERROR or NULL: answers the client that waits for that, if one does. */
-void dump_answer(struct monitor *mon, const char *error);
+void monitor_dump_answer(struct monitor *mon, const char *error);
 
 #endif

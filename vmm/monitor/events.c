@@ -40,11 +40,11 @@ static void dump_ended(struct monitor *mon, const char *error)
 {
 	struct json_object *data = json_object_new_object();
 
-	json_object_object_add(data, "result", dump_object(mon->vm->dump));
+	json_object_object_add(data, "result", monitor_dump_object(mon->vm->dump));
 	if (error)
 		add_str(data, "error", error);
 	qmp_event(mon->qmp, "DUMP_COMPLETED", data);
-	dump_answer(mon, error);
+	monitor_dump_answer(mon, error);
 }
 
 /* --- elastic memory ---------------------------------------------------------------------------- */
@@ -81,7 +81,7 @@ static void working_set_came(struct monitor *mon, const struct working_set_recor
 	char key[24];
 
 	snprintf(key, sizeof(key), "%s%u", working_set_source_name(w->source), w->ws.node);
-	qmp_event_limited(mon->qmp, "__org.ebb_WORKING_SET", key, working_set_object(w));
+	qmp_event_limited(mon->qmp, "__org.ebb_WORKING_SET", key, monitor_working_set_object(w));
 }
 
 /* The event "connected" says who; a state of no agent says so alone. */
@@ -127,7 +127,7 @@ static void tell_memory(struct monitor *mon, const struct vm_event *e)
 		size_changed(mon, &devices[e->device]);
 		break;
 	case VM_MEMORY_JOB:
-		qmp_event(mon->qmp, "__org.ebb_RESIZE", job_object(&devices[e->device]));
+		qmp_event(mon->qmp, "__org.ebb_RESIZE", monitor_job_object(&devices[e->device]));
 		break;
 	case VM_VIOLATION:
 		violated(mon, &devices[e->violation.device], e->violation.info);
@@ -136,16 +136,16 @@ static void tell_memory(struct monitor *mon, const struct vm_event *e)
 		qmp_event(mon->qmp, "__org.ebb_GUARD_STOP", one_word("reason", e->text));
 		break;
 	case VM_BALLOON_SIZE:
-		qmp_event_limited(mon->qmp, "BALLOON_CHANGE", NULL, balloon_actual_object(mon));
+		qmp_event_limited(mon->qmp, "BALLOON_CHANGE", NULL, monitor_balloon_actual_object(mon));
 		break;
 	case VM_BALLOON_JOB:
-		qmp_event(mon->qmp, "__org.ebb_RESIZE", balloon_job_object(mon));
+		qmp_event(mon->qmp, "__org.ebb_RESIZE", monitor_balloon_job_object(mon));
 		break;
 	case VM_BALLOON_STATS:
-		guest_stats_arrived(mon);
+		monitor_guest_stats_arrived(mon);
 		break;
 	case VM_RECLAIM:
-		qmp_event(mon->qmp, "__org.ebb_RECLAIM", reclaim_object(mon));
+		qmp_event(mon->qmp, "__org.ebb_RECLAIM", monitor_reclaim_object(mon));
 		break;
 	default:
 		break;
@@ -195,7 +195,7 @@ static void tell_guest(struct monitor *mon, const struct vm_event *e)
 		agent_changed(mon, e->agent);
 		break;
 	case VM_AUTOSIZE:
-		qmp_event_limited(mon->qmp, "__org.ebb_AUTOSIZE", NULL, autosize_object(mon));
+		qmp_event_limited(mon->qmp, "__org.ebb_AUTOSIZE", NULL, monitor_autosize_object(mon));
 		break;
 	case VM_GUEST_LOW:
 		guest_low(mon, e->low.need, e->low.answer);

@@ -29,7 +29,7 @@ static uint64_t page_table_bytes(void)
 	return kib * KiB;
 }
 
-struct json_object *guard_object(struct monitor *mon)
+struct json_object *monitor_guard_object(struct monitor *mon)
 {
 	const struct violations *g = mon->vm->violations;
 	struct guard *guard = mon->vm->memory->guard;
@@ -64,7 +64,7 @@ void monitor_add_violations(struct json_object *o, const struct guard_info *info
 	add_u64(o, "lawful-reads", info->counts.lawful_reads);
 }
 
-void add_guard_counts(struct json_object *o, const struct vm_elastic *e)
+void monitor_add_guard_counts(struct json_object *o, const struct vm_elastic *e)
 {
 	uint64_t bytes;
 
@@ -132,7 +132,7 @@ static struct json_object *region_object(struct monitor *mon, unsigned int i, bo
 	add_str(o, "device", mon->vm->memory->elastic[i].id);
 	add_u64(o, "memaddr", e->base.v);
 	add_u64(o, "block-size", e->blocks.block_bytes);
-	add_guard_counts(o, &mon->vm->memory->elastic[i]);
+	monitor_add_guard_counts(o, &mon->vm->memory->elastic[i]);
 	if (e->guarded) {
 		struct guard_info info = guard_info(e->guarded);
 
@@ -156,13 +156,12 @@ static struct json_object *region_object(struct monitor *mon, unsigned int i, bo
 	return o;
 }
 
-int query_guard(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
+int monitor_query_guard(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
-	const char *device = qmp_arg_str(args, "device", NULL);
-	uint64_t from = qmp_arg_u64(args, "from", 0);
-	struct json_object *o = guard_object(mon), *regions = json_object_new_array();
+	struct monitor *mon = call->ctx;
+	const char *device = qmp_arg_str(call->args, "device", NULL);
+	uint64_t from = qmp_arg_u64(call->args, "from", 0);
+	struct json_object *o = monitor_guard_object(mon), *regions = json_object_new_array();
 
 	for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++)
 		if (!device || !strcmp(mon->vm->memory->elastic[i].id, device))
@@ -171,25 +170,23 @@ int query_guard(void *ctx, struct json_object *args, struct json_object **ret,
 	json_object_object_add(o, "regions", regions);
 	if (device && !json_object_array_length(regions)) {
 		json_object_put(o);
-		return qmp_fail(err, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", device);
+		return qmp_fail(call->err, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", device);
 	}
-	*ret = o;
+	call->ret = o;
 	return 0;
 }
 
-int set_violation(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err)
+int monitor_set_violation(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
-	const char *name = qmp_arg_str(args, "action", "");
+	struct monitor *mon = call->ctx;
+	const char *name = qmp_arg_str(call->args, "action", "");
 	enum config_violation violation;
 
-	(void)ret;
 	if (config_violation_parse(name, &violation))
-		return qmp_fail(err, QMP_GENERIC_ERROR,
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
 				"'%s' is none of contain, pause, kill", name);
 	if (!mon->vm->memory->guard)
-		return qmp_fail(err, QMP_GENERIC_ERROR,
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
 				"the VM is unguarded: it has no elastic memory or runs with "
 				"--guard=off");
 	violations_set_policy(mon->vm->violations, violation);

@@ -24,17 +24,15 @@ struct monitor;
 	"violated?:[{block:u reads:u writes:u}] next?:u}]}"
 
 /* The guard of the whole VM, for the ledger. */
-struct json_object *guard_object(struct monitor *mon);
+struct json_object *monitor_guard_object(struct monitor *mon);
 /* Adds to an elastic region's object what is behind its unplugged blocks, and its violations. */
-void add_guard_counts(struct json_object *o, const struct vm_elastic *e);
+void monitor_add_guard_counts(struct json_object *o, const struct vm_elastic *e);
 
 /* Adds the members of VIOLATION_COUNTS_MEMBERS. */
 void monitor_add_violations(struct json_object *o, const struct guard_info *info);
 
 /* Command functions (qmp_server.h); CTX is the monitor. */
-int query_guard(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err);
-int set_violation(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err);
+int monitor_query_guard(struct qmp_call *call);
+int monitor_set_violation(struct qmp_call *call);
 
 #endif

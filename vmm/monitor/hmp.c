@@ -78,20 +78,18 @@ static void run_line(const struct monitor *mon, const char *line, FILE *out)
 	fputs("\r\n", out);
 }
 
-int human_monitor_command(void *ctx, struct json_object *args, struct json_object **ret,
-			  struct qmp_error *err)
+int monitor_hmp(struct qmp_call *call)
 {
 	auto_free char *text = NULL;
 	size_t bytes;
 	FILE *out = open_memstream(&text, &bytes);
 
-	(void)err;
 	if (!out)
 		return -ENOMEM;
-	run_line(ctx, qmp_arg_str(args, "command-line", ""), out);
+	run_line(call->ctx, qmp_arg_str(call->args, "command-line", ""), out);
 	if (fclose(out))
 		return -ENOMEM;
 	utf8_clean(text); /* a line cut short may end in half a character */
-	*ret = json_object_new_string_len(text, (int)bytes);
+	call->ret = json_object_new_string_len(text, (int)bytes);
 	return 0;
 }

@@ -6,7 +6,6 @@
 #include "vmm/control/qmp_server.h"
 
 /* Command function (qmp_server.h); CTX is the monitor. */
-int human_monitor_command(void *ctx, struct json_object *args, struct json_object **ret,
-			  struct qmp_error *err);
+int monitor_hmp(struct qmp_call *call);
 
 #endif

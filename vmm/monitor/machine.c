@@ -19,101 +19,83 @@
 #define ARCH_NAME "aarch64"
 #endif
 
-int query_status(void *ctx, struct json_object *args, struct json_object **ret,
-			struct qmp_error *err)
+int monitor_query_status(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 	struct json_object *o = json_object_new_object();
 
-	(void)args, (void)err;
 	add_bool(o, "running", mon->vm->run->state == MACHINE_RUNNING);
 	add_bool(o, "singlestep", false);
 	add_str(o, "status", machine_state_name(mon->vm->run->state));
-	*ret = o;
+	call->ret = o;
 	return 0;
 }
 
-int stop(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
+int monitor_stop(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)ret, (void)err;
 	run_state_pause(mon->vm->run);
 	return 0;
 }
 
-int cont(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
+int monitor_cont(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)ret;
 	if (run_state_resume(mon->vm->run))
-		return qmp_fail(err, QMP_GENERIC_ERROR, "the VM can't go on: %s",
+		return qmp_fail(call->err, QMP_GENERIC_ERROR, "the VM can't go on: %s",
 				run_state_forbids(mon->vm->run));
 	return 0;
 }
 
-int system_powerdown(void *ctx, struct json_object *args, struct json_object **ret,
-			    struct qmp_error *err)
+int monitor_system_powerdown(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)ret, (void)err;
 	run_state_power_button(mon->vm->run);
 	return 0;
 }
 
-int system_reset(void *ctx, struct json_object *args, struct json_object **ret,
-			struct qmp_error *err)
+int monitor_system_reset(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)ret, (void)err;
 	run_state_reset(mon->vm->run, false);
 	return 0;
 }
 
-int quit(void *ctx, struct json_object *args, struct json_object **ret,
-		struct qmp_error *err)
+int monitor_quit(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)ret, (void)err;
 	run_state_end(mon->vm->run, EXIT_POWER_OFF, false, "host-qmp-quit");
 	return 0;
 }
 
-int query_name(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+int monitor_query_name(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)err;
-	*ret = json_object_new_object();
-	add_str(*ret, "name", mon->vm->cfg->name);
+	call->ret = json_object_new_object();
+	add_str(call->ret, "name", mon->vm->cfg->name);
 	return 0;
 }
 
-int query_uuid(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+int monitor_query_uuid(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)err;
-	*ret = json_object_new_object();
-	add_str(*ret, "UUID", mon->vm->cfg->uuid);
+	call->ret = json_object_new_object();
+	add_str(call->ret, "UUID", mon->vm->cfg->uuid);
 	return 0;
 }
 
-int query_kvm(void *ctx, struct json_object *args, struct json_object **ret,
-		     struct qmp_error *err)
+int monitor_query_kvm(struct qmp_call *call)
 {
-	(void)ctx, (void)args, (void)err;
-	*ret = json_object_new_object();
-	add_bool(*ret, "enabled", true);
-	add_bool(*ret, "present", true);
+	call->ret = json_object_new_object();
+	add_bool(call->ret, "enabled", true);
+	add_bool(call->ret, "present", true);
 	return 0;
 }
 
@@ -150,45 +132,37 @@ static struct json_object *cpu_list(const struct monitor *mon, bool old_names)
 	return list;
 }
 
-int query_cpus_fast(void *ctx, struct json_object *args, struct json_object **ret,
-			   struct qmp_error *err)
+int monitor_query_cpus_fast(struct qmp_call *call)
 {
-	(void)args, (void)err;
-	*ret = cpu_list(ctx, false);
+	call->ret = cpu_list(call->ctx, false);
 	return 0;
 }
 
-int query_cpus(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+int monitor_query_cpus(struct qmp_call *call)
 {
-	(void)args, (void)err;
-	*ret = cpu_list(ctx, true);
+	call->ret = cpu_list(call->ctx, true);
 	return 0;
 }
 
 /* --- actions ----------------------------------------------------------------------------------- */
 
-int inject_nmi(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+int monitor_inject_nmi(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
+	struct monitor *mon = call->ctx;
 
-	(void)args, (void)ret, (void)err;
 	return vm_nmi(&mon->vm->boot->vm);
 }
 
-int set_action(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+int monitor_set_action(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
+	struct monitor *mon = call->ctx;
 	struct run_actions *a = &mon->vm->run->actions;
-	const char *reboot = qmp_arg_str(args, "reboot", NULL);
-	const char *power_off = qmp_arg_str(args, "shutdown", NULL);
-	const char *panic = qmp_arg_str(args, "panic", NULL);
+	const char *reboot = qmp_arg_str(call->args, "reboot", NULL);
+	const char *power_off = qmp_arg_str(call->args, "shutdown", NULL);
+	const char *panic = qmp_arg_str(call->args, "panic", NULL);
 
-	(void)ret;
-	if (qmp_arg(args, "watchdog"))
-		return qmp_fail(err, QMP_DEVICE_NOT_ACTIVE, "the VM has no watchdog device");
+	if (qmp_arg(call->args, "watchdog"))
+		return qmp_fail(call->err, QMP_DEVICE_NOT_ACTIVE, "the VM has no watchdog device");
 	if (reboot)
 		a->reboot_ends = !strcmp(reboot, "shutdown");
 	if (power_off)

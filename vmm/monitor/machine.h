@@ -9,18 +9,18 @@
 #define CPU_MEMBERS                                                                                \
 	"cpu-index:u thread-id:i target:s qom-path:s props:{socket-id:u core-id:u thread-id:u}"
 
-int query_status(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int stop(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int cont(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int system_powerdown(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int system_reset(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int quit(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int query_name(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int query_uuid(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int query_kvm(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int query_cpus_fast(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int query_cpus(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int inject_nmi(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int set_action(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
+int monitor_query_status(struct qmp_call *call);
+int monitor_stop(struct qmp_call *call);
+int monitor_cont(struct qmp_call *call);
+int monitor_system_powerdown(struct qmp_call *call);
+int monitor_system_reset(struct qmp_call *call);
+int monitor_quit(struct qmp_call *call);
+int monitor_query_name(struct qmp_call *call);
+int monitor_query_uuid(struct qmp_call *call);
+int monitor_query_kvm(struct qmp_call *call);
+int monitor_query_cpus_fast(struct qmp_call *call);
+int monitor_query_cpus(struct qmp_call *call);
+int monitor_inject_nmi(struct qmp_call *call);
+int monitor_set_action(struct qmp_call *call);
 
 #endif

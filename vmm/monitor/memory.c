@@ -15,13 +15,11 @@
 
 /* --- devices ----------------------------------------------------------------------------------- */
 
-int query_memory_devices(void *ctx, struct json_object *args, struct json_object **ret,
-				struct qmp_error *err)
+int monitor_query_memory_devices(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
+	struct monitor *mon = call->ctx;
 
-	(void)args, (void)err;
-	*ret = json_object_new_array();
+	call->ret = json_object_new_array();
 	for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++) {
 		struct json_object *data = json_object_new_object();
 		struct json_object *device = json_object_new_object();
@@ -40,24 +38,22 @@ int query_memory_devices(void *ctx, struct json_object *args, struct json_object
 		add_str(data, "memdev", memdev);
 		add_str(device, "type", "virtio-mem");
 		json_object_object_add(device, "data", data);
-		json_object_array_add(*ret, device);
+		json_object_array_add(call->ret, device);
 	}
 	return 0;
 }
 
-int query_memory_size_summary(void *ctx, struct json_object *args,
-				     struct json_object **ret, struct qmp_error *err)
+int monitor_query_memory_size_summary(struct qmp_call *call)
 {
-	const struct monitor *mon = ctx;
+	const struct monitor *mon = call->ctx;
 
-	(void)args, (void)err;
-	*ret = json_object_new_object();
-	add_u64(*ret, "base-memory", mon->vm->cfg->boot_bytes);
-	add_u64(*ret, "plugged-memory", vm_memory_plugged(mon->vm->memory));
+	call->ret = json_object_new_object();
+	add_u64(call->ret, "base-memory", mon->vm->cfg->boot_bytes);
+	add_u64(call->ret, "plugged-memory", vm_memory_plugged(mon->vm->memory));
 	return 0;
 }
 
-int explain_target(const struct vm_elastic *e, uint64_t bytes, int error,
+int monitor_explain_target(const struct vm_elastic *e, uint64_t bytes, int error,
 		   struct qmp_error *err)
 {
 	struct vmem_info info;
@@ -97,10 +93,11 @@ static struct json_object *job_list(struct monitor *mon, const char *device)
 	struct json_object *list = json_object_new_array();
 
 	if (find_balloon(mon, device))
-		json_object_array_add(list, balloon_job_object(mon));
+		json_object_array_add(list, monitor_balloon_job_object(mon));
 	for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++)
 		if (!device || !strcmp(mon->vm->memory->elastic[i].id, device))
-			json_object_array_add(list, job_object(&mon->vm->memory->elastic[i]));
+			json_object_array_add(list,
+					      monitor_job_object(&mon->vm->memory->elastic[i]));
 	return list;
 }
 
@@ -117,7 +114,8 @@ static int check_total(const struct monitor *mon, uint64_t bytes, struct qmp_err
 	if (bytes < mon->vm->cfg->boot_bytes)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"size %#llx is below the boot memory (%#llx), which stays",
-				(unsigned long long)bytes, (unsigned long long)mon->vm->cfg->boot_bytes);
+				(unsigned long long)bytes,
+				(unsigned long long)mon->vm->cfg->boot_bytes);
 	if (bytes > max)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"size %#llx is above the maximum, boot and elastic memory (%#llx)",
@@ -127,7 +125,8 @@ static int check_total(const struct monitor *mon, uint64_t bytes, struct qmp_err
 		uint64_t share = min_u64(bytes, mon->vm->cfg->elastic[i].bytes);
 
 		if (!is_aligned(share, mon->vm->cfg->elastic[i].block_bytes))
-			return explain_target(&mon->vm->memory->elastic[i], share, -EINVAL, err);
+			return monitor_explain_target(&mon->vm->memory->elastic[i], share, -EINVAL,
+						      err);
 		bytes -= share;
 	}
 	return 0;
@@ -150,53 +149,50 @@ static int resize_all(struct monitor *mon, uint64_t bytes, uint64_t deadline_ns,
 	return r;
 }
 
-int start_resize(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err)
+int monitor_start_resize(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
-	const char *device = qmp_arg_str(args, "device", NULL);
-	uint64_t bytes = qmp_arg_u64(args, "size", 0);
-	int r = check_device(mon, device, err);
+	struct monitor *mon = call->ctx;
+	const char *device = qmp_arg_str(call->args, "device", NULL);
+	uint64_t bytes = qmp_arg_u64(call->args, "size", 0);
+	int r = check_device(mon, device, call->err);
 
 	if (r)
 		return r;
 	if (find_balloon(mon, device)) {
-		balloon_resize(mon->vm->balloon->balloon, bytes, deadline_arg(args));
+		balloon_resize(mon->vm->balloon->balloon, bytes, monitor_deadline_arg(call->args));
 	} else if (device) {
 		struct vm_elastic *e = vm_memory_find(mon->vm->memory, device);
 
-		r = vmem_resize(e->vmem, bytes, deadline_arg(args));
+		r = vmem_resize(e->vmem, bytes, monitor_deadline_arg(call->args));
 		if (r)
-			return explain_target(e, bytes, r, err);
+			return monitor_explain_target(e, bytes, r, call->err);
 	} else {
-		r = resize_all(mon, bytes, deadline_arg(args), err);
+		r = resize_all(mon, bytes, monitor_deadline_arg(call->args), call->err);
 		if (r)
 			return r;
 	}
 	autosizer_overridden(mon->vm->autosizer, "a resize (ebb resize, ebb balloon, a client's)");
-	*ret = job_list(mon, device);
+	call->ret = job_list(mon, device);
 	return 0;
 }
 
-int query_resize(void *ctx, struct json_object *args, struct json_object **ret,
-			struct qmp_error *err)
+int monitor_query_resize(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
-	const char *device = qmp_arg_str(args, "device", NULL);
-	int r = check_device(mon, device, err);
+	struct monitor *mon = call->ctx;
+	const char *device = qmp_arg_str(call->args, "device", NULL);
+	int r = check_device(mon, device, call->err);
 
 	if (!r)
-		*ret = job_list(mon, device);
+		call->ret = job_list(mon, device);
 	return r;
 }
 
-int cancel_resize(void *ctx, struct json_object *args, struct json_object **ret,
-			 struct qmp_error *err)
+int monitor_cancel_resize(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
-	const char *device = qmp_arg_str(args, "device", NULL);
+	struct monitor *mon = call->ctx;
+	const char *device = qmp_arg_str(call->args, "device", NULL);
 	unsigned int cancelled = 0;
-	int r = check_device(mon, device, err);
+	int r = check_device(mon, device, call->err);
 
 	if (r)
 		return r;
@@ -206,8 +202,8 @@ int cancel_resize(void *ctx, struct json_object *args, struct json_object **ret,
 		if (!device || !strcmp(mon->vm->memory->elastic[i].id, device))
 			cancelled += !vmem_cancel(mon->vm->memory->elastic[i].vmem);
 	if (!cancelled)
-		return qmp_fail(err, QMP_GENERIC_ERROR, "no resize is running");
+		return qmp_fail(call->err, QMP_GENERIC_ERROR, "no resize is running");
 	autosizer_overridden(mon->vm->autosizer, "a cancelled resize");
-	*ret = job_list(mon, device);
+	call->ret = job_list(mon, device);
 	return 0;
 }

@@ -12,19 +12,14 @@
 	"memdev:s}}]"
 
 /* What a refused target tells the client: the property and the limit. */
-int explain_target(const struct vm_elastic *e, uint64_t bytes, int error,
+int monitor_explain_target(const struct vm_elastic *e, uint64_t bytes, int error,
 		   struct qmp_error *err);
 
 /* Command functions (qmp_server.h); CTX is the monitor. */
-int query_memory_devices(void *ctx, struct json_object *args, struct json_object **ret,
-			 struct qmp_error *err);
-int query_memory_size_summary(void *ctx, struct json_object *args, struct json_object **ret,
-			      struct qmp_error *err);
-int start_resize(void *ctx, struct json_object *args, struct json_object **ret,
-		 struct qmp_error *err);
-int query_resize(void *ctx, struct json_object *args, struct json_object **ret,
-		 struct qmp_error *err);
-int cancel_resize(void *ctx, struct json_object *args, struct json_object **ret,
-		  struct qmp_error *err);
+int monitor_query_memory_devices(struct qmp_call *call);
+int monitor_query_memory_size_summary(struct qmp_call *call);
+int monitor_start_resize(struct qmp_call *call);
+int monitor_query_resize(struct qmp_call *call);
+int monitor_cancel_resize(struct qmp_call *call);
 
 #endif

@@ -77,7 +77,7 @@ static int get_of_balloon(const struct monitor *mon, const char *property, struc
 
 	balloon_info(mon->vm->balloon->balloon, &info);
 	if (!strcmp(property, STATS))
-		*ret = guest_stats_object(mon);
+		*ret = monitor_guest_stats_object(mon);
 	else if (!strcmp(property, POLLING))
 		*ret = json_object_new_uint64(info.poll_s);
 	else
@@ -109,49 +109,49 @@ static int no_property(const struct vm_elastic *e, const char *property,
 			"size, max-size, block-size, memaddr, node", property, e->id);
 }
 
-int qom_get(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err)
+int monitor_qom_get(struct qmp_call *call)
 {
-	const char *path = qmp_arg_str(args, "path", "");
-	const char *property = qmp_arg_str(args, "property", "");
-	struct vm_elastic *e = at_path(ctx, path);
+	const char *path = qmp_arg_str(call->args, "path", "");
+	const char *property = qmp_arg_str(call->args, "property", "");
+	struct vm_elastic *e = at_path(call->ctx, path);
 	struct vmem_info info;
 
-	if (is_balloon(ctx, path))
-		return get_of_balloon(ctx, property, ret, err);
+	if (is_balloon(call->ctx, path))
+		return get_of_balloon(call->ctx, property, &call->ret, call->err);
 	if (!e)
-		return no_object(path, err);
+		return no_object(path, call->err);
 	vmem_info(e->vmem, &info);
 	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
 		if (strcmp(properties[i].name, property))
 			continue;
-		*ret = json_object_new_uint64(properties[i].get(&info));
+		call->ret = json_object_new_uint64(properties[i].get(&info));
 		return 0;
 	}
-	return no_property(e, property, err);
+	return no_property(e, property, call->err);
 }
 
-int qom_set(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err)
+int monitor_qom_set(struct qmp_call *call)
 {
-	const char *path = qmp_arg_str(args, "path", "");
-	const char *property = qmp_arg_str(args, "property", "");
-	struct vm_elastic *e = at_path(ctx, path);
+	struct monitor *mon = call->ctx;
+	const char *path = qmp_arg_str(call->args, "path", "");
+	const char *property = qmp_arg_str(call->args, "property", "");
+	struct vm_elastic *e = at_path(call->ctx, path);
 	uint64_t bytes;
 	int r;
 
-	(void)ret;
-	if (is_balloon(ctx, path))
-		return set_of_balloon(ctx, property, qmp_arg(args, "value"), err);
+	if (is_balloon(call->ctx, path))
+		return set_of_balloon(call->ctx, property, qmp_arg(call->args, "value"), call->err);
 	if (!e)
-		return no_object(path, err);
+		return no_object(path, call->err);
 	if (strcmp(property, "requested-size") != 0)
-		return no_property(e, property, err);
-	r = qmp_to_u64(qmp_arg(args, "value"), "value", 0, INT64_MAX, &bytes, err);
+		return no_property(e, property, call->err);
+	r = qmp_to_u64(qmp_arg(call->args, "value"), "value", 0, INT64_MAX, &bytes, call->err);
 	if (r)
 		return r;
 	r = vmem_request(e->vmem, bytes);
 	if (r)
-		return explain_target(e, bytes, r, err);
-	autosizer_overridden(((struct monitor *)ctx)->vm->autosizer, "requested-size was set (qom-set)");
+		return monitor_explain_target(e, bytes, r, call->err);
+	autosizer_overridden(mon->vm->autosizer, "requested-size was set (qom-set)");
 	return 0;
 }
 
@@ -164,29 +164,29 @@ static void add_row(struct json_object *list, const char *name, const char *type
 	json_object_array_add(list, row);
 }
 
-int qom_list(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err)
+int monitor_qom_list(struct qmp_call *call)
 {
-	const char *path = qmp_arg_str(args, "path", "");
-	struct monitor *mon = ctx;
+	const char *path = qmp_arg_str(call->args, "path", "");
+	struct monitor *mon = call->ctx;
 
-	*ret = json_object_new_array();
+	call->ret = json_object_new_array();
 	if (!strcmp(path, "/")) {
-		add_row(*ret, "machine", "child<container>");
+		add_row(call->ret, "machine", "child<container>");
 	} else if (!strcmp(path, "/machine")) {
-		add_row(*ret, "peripheral", "child<container>");
+		add_row(call->ret, "peripheral", "child<container>");
 	} else if (!strcmp(path, QOM_PERIPHERAL)) {
 		for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++)
-			add_row(*ret, mon->vm->memory->elastic[i].id, "child<virtio-mem>");
+			add_row(call->ret, mon->vm->memory->elastic[i].id, "child<virtio-mem>");
 		if (mon->vm->balloon->balloon)
-			add_row(*ret, BALLOON_ID, "child<virtio-balloon>");
+			add_row(call->ret, BALLOON_ID, "child<virtio-balloon>");
 	} else if (is_balloon(mon, path)) {
-		add_row(*ret, STATS, "guest statistics");
-		add_row(*ret, POLLING, "int");
+		add_row(call->ret, STATS, "guest statistics");
+		add_row(call->ret, POLLING, "int");
 	} else if (at_path(mon, path)) {
 		for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
-			add_row(*ret, properties[i].name, properties[i].type);
+			add_row(call->ret, properties[i].name, properties[i].type);
 	} else {
-		return no_object(path, err);
+		return no_object(path, call->err);
 	}
 	return 0;
 }

@@ -10,8 +10,8 @@
 
 #define QOM_PERIPHERAL "/machine/peripheral"
 
-int qom_get(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int qom_set(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
-int qom_list(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
+int monitor_qom_get(struct qmp_call *call);
+int monitor_qom_set(struct qmp_call *call);
+int monitor_qom_list(struct qmp_call *call);
 
 #endif

@@ -6,7 +6,7 @@
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
 
-struct json_object *resize_object(const char *device, const struct resize_status *s,
+struct json_object *monitor_resize_object(const char *device, const struct resize_status *s,
 				  uint64_t size_bytes)
 {
 	struct json_object *o = json_object_new_object();
@@ -30,14 +30,14 @@ struct json_object *resize_object(const char *device, const struct resize_status
 	return o;
 }
 
-struct json_object *job_object(const struct vm_elastic *e)
+struct json_object *monitor_job_object(const struct vm_elastic *e)
 {
 	struct resize_status s = vmem_job(e->vmem);
 
-	return resize_object(e->id, &s, blocks_plugged_bytes(&e->elastic.blocks));
+	return monitor_resize_object(e->id, &s, blocks_plugged_bytes(&e->elastic.blocks));
 }
 
-uint64_t deadline_arg(struct json_object *args)
+uint64_t monitor_deadline_arg(struct json_object *args)
 {
 	struct json_object *timeout = qmp_arg(args, "timeout");
 	double s = timeout ? json_object_get_double(timeout) : 0;

@@ -14,10 +14,10 @@
 	"elapsed-ms:u left-ms?:u interrupts:u requests:u reason?:s explanation?:s"
 
 /* The job S of a device that is SIZE_BYTES large now; and the latest one of E. */
-struct json_object *resize_object(const char *device, const struct resize_status *s,
+struct json_object *monitor_resize_object(const char *device, const struct resize_status *s,
 				  uint64_t size_bytes);
-struct json_object *job_object(const struct vm_elastic *e);
+struct json_object *monitor_job_object(const struct vm_elastic *e);
 /* The argument `timeout`, in seconds, as a monotonic time in ns; 0: none was given. */
-uint64_t deadline_arg(struct json_object *args);
+uint64_t monitor_deadline_arg(struct json_object *args);
 
 #endif

@@ -38,20 +38,19 @@ static struct json_object *elastic_object(const struct vm_elastic *e)
 	add_u64(o, "plugged", info.plugged_bytes);
 	add_resident(o, &e->elastic.ram);
 	add_u64(o, "huge", huge_bytes(&e->elastic.huge));
-	add_guard_counts(o, e);
+	monitor_add_guard_counts(o, e);
 	add_bool(o, "driver", info.driver_ready);
-	json_object_object_add(o, "resize", job_object(e));
+	json_object_object_add(o, "resize", monitor_job_object(e));
 	return o;
 }
 
-int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err)
+int monitor_stat(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
+	struct monitor *mon = call->ctx;
 	struct json_object *o = json_object_new_object(), *boot = json_object_new_object();
-	struct json_object *elastic = json_object_new_array(), *balloon_now = balloon_object(mon);
+	struct json_object *elastic = json_object_new_array(),
+			   *balloon_now = monitor_balloon_object(mon);
 
-	(void)args, (void)err;
 	add_u64(boot, "size", mon->vm->cfg->boot_bytes);
 	add_resident(boot, &mon->vm->memory->boot);
 	add_u64(boot, "huge", huge_bytes(&mon->vm->memory->boot_huge));
@@ -67,10 +66,10 @@ int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret,
 	json_object_object_add(o, "elastic", elastic);
 	if (balloon_now)
 		json_object_object_add(o, "balloon", balloon_now);
-	add_autosize(o, mon);
-	json_object_object_add(o, "working-set", working_set_list(mon));
-	json_object_object_add(o, "guard", guard_object(mon));
-	add_consoles(o, mon);
-	*ret = o;
+	monitor_add_autosize(o, mon);
+	json_object_object_add(o, "working-set", monitor_working_set_list(mon));
+	json_object_object_add(o, "guard", monitor_guard_object(mon));
+	monitor_add_consoles(o, mon);
+	call->ret = o;
 	return 0;
 }

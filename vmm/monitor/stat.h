@@ -22,6 +22,6 @@
 	"working-set:[{" WORKING_SET_MEMBERS "}] "                                                  \
 	"guard:{" GUARD_MEMBERS "} " CONSOLES_MEMBERS "}"
 
-int ebb_stat(void *ctx, struct json_object *args, struct json_object **ret, struct qmp_error *err);
+int monitor_stat(struct qmp_call *call);
 
 #endif

@@ -11,7 +11,7 @@
 #include "vmm/machine/working_set_estimate.h"
 #include "vmm/monitor/context.h"
 
-struct json_object *working_set_object(const struct working_set_record *w)
+struct json_object *monitor_working_set_object(const struct working_set_record *w)
 {
 	struct json_object *o = json_object_new_object(), *bins = json_object_new_array();
 
@@ -34,23 +34,22 @@ struct json_object *working_set_object(const struct working_set_record *w)
 	return o;
 }
 
-struct json_object *working_set_list(const struct monitor *mon)
+struct json_object *monitor_working_set_list(const struct monitor *mon)
 {
+	const struct working_sets *sets = &mon->vm->working_sets->sets;
 	struct json_object *list = json_object_new_array();
 
 	for (unsigned int i = 0; i < WORKING_SETS_MAX_NODES; i++)
-		if (mon->vm->working_sets->sets.node[i].at_s)
-			json_object_array_add(list, working_set_object(&mon->vm->working_sets->sets.node[i]));
-	if (mon->vm->working_sets->sets.host.at_s)
-		json_object_array_add(list, working_set_object(&mon->vm->working_sets->sets.host));
+		if (sets->node[i].at_s)
+			json_object_array_add(list, monitor_working_set_object(&sets->node[i]));
+	if (sets->host.at_s)
+		json_object_array_add(list, monitor_working_set_object(&sets->host));
 	return list;
 }
 
-int query_working_set(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err)
+int monitor_query_working_set(struct qmp_call *call)
 {
-	(void)args, (void)err;
-	*ret = working_set_list(ctx);
+	call->ret = monitor_working_set_list(call->ctx);
 	return 0;
 }
 
@@ -107,27 +106,26 @@ static int estimate(struct monitor *mon, struct json_object *ages, struct qmp_er
 	return r;
 }
 
-int ask_working_set(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err)
+int monitor_ask_working_set(struct qmp_call *call)
 {
-	struct monitor *mon = ctx;
-	struct json_object *ages = qmp_arg(args, "ages-ms");
-	int node = qmp_arg(args, "node") ? (int)qmp_arg_u64(args, "node", 0) : -1, r;
+	struct monitor *mon = call->ctx;
+	struct json_object *ages = qmp_arg(call->args, "ages-ms");
+	int node = qmp_arg(call->args, "node") ? (int)qmp_arg_u64(call->args, "node", 0) : -1, r;
 
-	(void)ret;
-	if (!strcmp(qmp_arg_str(args, "source", "guest"), "host"))
-		return estimate(mon, ages, err);
+	if (!strcmp(qmp_arg_str(call->args, "source", "guest"), "host"))
+		return estimate(mon, ages, call->err);
 	/* The borders of an agent's bins are those of its kernel. */
 	if (!ages && !autosizer_ask_working_set(mon->vm->autosizer, node))
 		return 0;
 	if (!mon->vm->balloon->balloon)
-		return no_source(err);
-	r = ages ? configure(mon, args, ages, err)
-		 : balloon_ask_working_set(mon->vm->balloon->balloon, (uint16_t)(node < 0 ? 0 : node));
+		return no_source(call->err);
+	r = ages ? configure(mon, call->args, ages, call->err)
+		 : balloon_ask_working_set(mon->vm->balloon->balloon,
+					   (uint16_t)(node < 0 ? 0 : node));
 	if (r == -ENODEV)
-		return no_source(err);
+		return no_source(call->err);
 	if (r == -EBUSY)
-		return qmp_fail(err, QMP_GENERIC_ERROR,
+		return qmp_fail(call->err, QMP_GENERIC_ERROR,
 				"the guest has not taken the last request yet");
 	return r;
 }

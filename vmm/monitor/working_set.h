@@ -16,13 +16,11 @@ struct monitor;
 	"node:u source:" WORKING_SET_SOURCES " seconds:u error?:s "                                \
 	"bins:[{idle-ms?:u anon:u file:u}]"
 
-int query_working_set(void *ctx, struct json_object *args, struct json_object **ret,
-		      struct qmp_error *err);
-int ask_working_set(void *ctx, struct json_object *args, struct json_object **ret,
-		    struct qmp_error *err);
+int monitor_query_working_set(struct qmp_call *call);
+int monitor_ask_working_set(struct qmp_call *call);
 
 /* All that are known, a list; one of them. */
-struct json_object *working_set_list(const struct monitor *mon);
-struct json_object *working_set_object(const struct working_set_record *w);
+struct json_object *monitor_working_set_list(const struct monitor *mon);
+struct json_object *monitor_working_set_object(const struct working_set_record *w);
 
 #endif
