@@ -5,6 +5,7 @@
 # make check           every test; the last line counts them
 # make quick           build, layers, headers, unit tests and what needs no VM: for the inner loop
 # make mutations       breaks the product in 19 ways, each of which a test must notice
+# make coverage        lines executed, by file and room; UNIT=1: by the unit tests alone
 # make bench           ratios against peers, a table and build/bench.json
 # make soak            minutes of random resizes, pauses and reboots of a stock kernel
 # make fuzz            each fuzz target for FUZZ_SECONDS (600); FUZZ=NAME: one of them
@@ -45,7 +46,7 @@ LIB_SRC  := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 NO_GIT   := $(B)/tests/unit/libgit2.so
 UNIT_LIB := $(filter-out $(UNIT_SRC) tests/unit/no_git.c,$(wildcard tests/unit/*.c))
-UNIT     := $(UNIT_SRC:%.c=$(B)/%)
+UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 HELPERS  := $(patsubst %.c,$(B)/%,$(filter-out tests/rig/count.c,$(wildcard tests/rig/*.c)) \
               $(wildcard tests/lib/*.c tests/bench/*.c))
 HEADERS  := $(foreach d,$(LIB_DIRS) tests/unit tests/fuzz,$(wildcard $(d)/*.h))
@@ -83,7 +84,7 @@ $(B)/%.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 # Criterion brings main(); one binary per test file.
-$(UNIT): $(B)/%: $(B)/%.o $(call objs,$(UNIT_LIB)) $(B)/libebb.a $(NO_GIT)
+$(UNIT_BIN): $(B)/%: $(B)/%.o $(call objs,$(UNIT_LIB)) $(B)/libebb.a $(NO_GIT)
 	@echo "  LD    $@"
 	$(Q)$(CC) -Wl,--no-as-needed $^ $(ALL_LDFLAGS) '-Wl,-rpath,$$ORIGIN' $(LIBS) -lcriterion -o $@
 
@@ -133,7 +134,7 @@ $(STAMP): tests/bench/stamp.S
 	@echo "  LD    $@"; mkdir -p $(@D)
 	$(Q)$(CC) -nostdlib -static -Wl,--build-id=none $< -o $@
 
-unit: $(UNIT)
+unit: $(UNIT_BIN)
 helpers: $(HELPERS) $(PRELOADS) $(STAMP)
 
 include guests/guests.mk
@@ -194,11 +195,12 @@ fuzz: setup
 	$(SUBMAKE) $(FUZZ_VARIANT) fuzzers
 	$(Q)tests/fuzz/run --keep $(FUZZ)
 
-# Coverage of the unit tests and the bare-metal guests, as a table per file.
+# Coverage of the unit tests and the bare-metal guests, as a table by file and room; UNIT=1: of the
+# unit tests alone.
 coverage: setup
 	$(SUBMAKE) COV=1 all unit
-	$(SUBMAKE) guests
-	$(Q)tests/coverage $(subst $(VARIANT),$(ARCH)-$(notdir $(firstword $(CC)))-cov,$(B))
+	$(if $(UNIT),,$(SUBMAKE) guests)
+	$(Q)tests/coverage $(if $(UNIT),--unit) $(subst $(VARIANT),$(ARCH)-$(notdir $(firstword $(CC)))-cov,$(B))
 
 # PREFIX and DESTDIR as everywhere.
 BASHDIR ?= $(PREFIX)/share/bash-completion/completions

@@ -2,8 +2,9 @@
 /*
  * loop.h - the main loop: descriptors, timers, and the one device lock.
  * Callbacks run on the loop's thread with the device lock held. A vCPU thread takes the lock
- * around one bus access. All calls but loop_lock/unlock/now belong to the loop's thread
- * (or to the time before it runs).
+ * around one bus access. Any thread may call loop_lock(), loop_unlock() and loop_now(), and with the
+ * lock held loop_raise(); all other calls belong to the loop's thread (or to the time before it
+ * runs).
  */
 #ifndef EBB_BASE_LOOP_H
 #define EBB_BASE_LOOP_H

@@ -51,7 +51,7 @@ static int run_process(struct config *cfg, int waiter)
 	if (config_check(cfg) || (cfg->log_file && log_open(cfg->log_file)) ||
 	    service_inherit(cfg, &given) || process_new(&p, cfg))
 		return EXIT_BAD_ARGUMENTS;
-	/* Who can't wait until it runs wants it no more. */
+	/* The process that waits for us is gone: whoever started it does not want the VM any more. */
 	code = waiter >= 0 && report(cfg, waiter) ? EXIT_BAD_ARGUMENTS : process_run(p);
 	process_free(p);
 	return code;
