@@ -15,7 +15,7 @@
 
 static struct loop *loop;
 static struct serial serial;
-static struct console_port *port;
+static struct chardev *port;
 static int ours, theirs, input; /* a peer's socket, its other end, and the first once more */
 static unsigned int nr_gone, nr_quit;
 
@@ -29,14 +29,14 @@ static void setup(void)
 	serial = (struct serial){ .irq = { no_interrupt, NULL } };
 	serial_reset(&serial);
 	cr_assert_eq(loop_new(&loop), 0);
-	cr_assert_eq(console_port_new(&port, loop, serial_guest_end(&serial), CONSOLE_PORT), 0);
-	serial.host = console_port_host_end(port);
+	cr_assert_eq(chardev_new(&port, loop, serial_guest_end(&serial), CONSOLE_PORT), 0);
+	serial.host = chardev_host_end(port);
 	nr_gone = nr_quit = 0;
 }
 
 static void teardown(void)
 {
-	console_port_free(port);
+	chardev_free(port);
 	loop_free(loop);
 }
 
@@ -73,8 +73,8 @@ static void setup_channel(void)
 
 	signal(SIGPIPE, SIG_IGN);
 	cr_assert_eq(loop_new(&loop), 0);
-	cr_assert_eq(console_port_new(&port, loop, guest, CHANNEL_PORT), 0);
-	host = console_port_host_end(port);
+	cr_assert_eq(chardev_new(&port, loop, guest, CHANNEL_PORT), 0);
+	host = chardev_host_end(port);
 	nr_gone = nr_opened = nr_closed = nr_ready = 0;
 	nr_taken = nr_allowed = 0;
 }
@@ -102,7 +102,7 @@ static void attach(bool interactive)
 	ours = pair[0];
 	theirs = pair[1];
 	input = dup(ours);
-	console_port_attach(port, &(struct console_peer){ .in_fd = input,
+	chardev_attach(port, &(struct console_peer){ .in_fd = input,
 							  .out = output_open(ours),
 							  .interactive = interactive,
 							  .gone = gone,
@@ -167,7 +167,7 @@ Test(console_port, guest_goes_on_without_a_reader_and_the_tail_is_kept)
 	for (unsigned int i = 0; i < 3 * CONSOLE_TAIL_BYTES + 5; i++)
 		cr_assert(put());
 	attach(false);
-	cr_assert(console_port_is_read(port));
+	cr_assert(chardev_is_read(port));
 	cr_expect_eq(expect_from(nr_put - CONSOLE_TAIL_BYTES), CONSOLE_TAIL_BYTES);
 	put();
 	settle();
@@ -175,7 +175,7 @@ Test(console_port, guest_goes_on_without_a_reader_and_the_tail_is_kept)
 	close(theirs);
 	settle();
 	cr_expect_eq(nr_gone, 1);
-	cr_expect_not(console_port_is_attached(port));
+	cr_expect_not(chardev_is_attached(port));
 	close_ours();
 	/* The next one gets the tail again, as it now is. */
 	put();
@@ -220,7 +220,7 @@ Test(console_port, detach_lets_a_waiting_guest_go_on)
 	attach(false);
 	put_until_busy();
 	serial.transmitted = false;
-	console_port_detach(port);
+	chardev_detach(port);
 	cr_expect(serial.transmitted);
 	cr_expect(put());
 	cr_expect_eq(nr_gone, 0);
@@ -247,8 +247,8 @@ Test(console_port, input_waits_for_the_guest_even_when_its_sender_has_gone)
 	cr_assert_eq(write(theirs, sent, sizeof(sent)), (ssize_t)sizeof(sent));
 	close(theirs);
 	settle();
-	cr_expect_not(console_port_is_read(port), "nobody is there");
-	cr_expect(console_port_is_attached(port), "but there is input left");
+	cr_expect_not(chardev_is_read(port), "nobody is there");
+	cr_expect(chardev_is_attached(port), "but there is input left");
 	for (size_t i = 0; i < sizeof(sent); i++)
 		cr_assert_eq(guest_reads(), sent[i], "byte %zu", i);
 	cr_expect_eq(nr_gone, 1);
@@ -291,7 +291,7 @@ Test(console_port, half_closed_peer_still_reads)
 	attach(false);
 	shutdown(theirs, SHUT_WR);
 	settle();
-	cr_expect(console_port_is_read(port));
+	cr_expect(chardev_is_read(port));
 	nr_put = 0;
 	put();
 	settle();
@@ -315,7 +315,7 @@ static void excerpt_is(size_t bytes, unsigned int lines, const char *expected)
 	char text[256];
 
 	memset(text, 'x', sizeof(text));
-	console_port_excerpt(port, text, bytes, lines);
+	chardev_excerpt(port, text, bytes, lines);
 	cr_assert_str_eq(text, expected);
 	for (size_t i = bytes; i < sizeof(text); i++)
 		cr_assert_eq(text[i], 'x', "byte %zu of %zu", i, bytes);

@@ -20,7 +20,7 @@
 
 struct console {
 	struct loop *loop;
-	struct console_port *port;
+	struct chardev *port;
 	struct console_cfg cfg;
 	char path[PATH_MAX];
 	struct output out; /* of the peer */
@@ -52,8 +52,8 @@ struct console_info console_info(const struct console *c)
 {
 	return (struct console_info){ .kind = kinds[c->cfg.kind],
 				      .path = c->path,
-				      .attached = console_port_is_read(c->port),
-				      .pid = console_port_is_read(c->port) ? c->pid : 0 };
+				      .attached = chardev_is_read(c->port),
+				      .pid = chardev_is_read(c->port) ? c->pid : 0 };
 }
 
 /* --- standard input and output --------------------------------------------------------------- */
@@ -70,7 +70,7 @@ static int open_stdio(struct console *c)
 	/* As a background job: reading from the terminal then fails, and does not stop the VM. */
 	signal(SIGTTIN, SIG_IGN);
 	peer.interactive = terminal_raw();
-	console_port_attach(c->port, &peer);
+	chardev_attach(c->port, &peer);
 	return 0;
 }
 
@@ -95,7 +95,7 @@ static void attach(struct console *c, int fd, bool is_socket)
 	struct console_peer peer = { .gone = drop_peer, .ctx = c };
 
 	/* One that has hung up, with input that the guest has not read. */
-	console_port_detach(c->port);
+	chardev_detach(c->port);
 	drop_peer(c);
 	c->out = (struct output){ .fd = fd, .own = true, .is_socket = is_socket };
 	c->in_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -106,7 +106,7 @@ static void attach(struct console *c, int fd, bool is_socket)
 	}
 	peer.in_fd = c->in_fd;
 	peer.out = c->out;
-	console_port_attach(c->port, &peer);
+	chardev_attach(c->port, &peer);
 }
 
 /* --- unix socket ----------------------------------------------------------------------------- */
@@ -128,7 +128,7 @@ static void accept_client(struct console *c)
 
 	if (fd < 0)
 		return;
-	if (console_port_is_read(c->port)) {
+	if (chardev_is_read(c->port)) {
 		refuse(c, fd);
 		return;
 	}
@@ -142,7 +142,7 @@ static void on_client(void *ctx, uint32_t events)
 	struct console *c = ctx;
 
 	(void)events;
-	if (c->cfg.port != CHANNEL_PORT || !console_port_is_attached(c->port)) {
+	if (c->cfg.port != CHANNEL_PORT || !chardev_is_attached(c->port)) {
 		accept_client(c);
 		return;
 	}
@@ -173,7 +173,7 @@ static void on_open(void *ctx, uint32_t events)
 	(void)events;
 	while (read(c->open_fd, names, sizeof(names)) > 0)
 		;
-	if (console_port_is_read(c->port))
+	if (chardev_is_read(c->port))
 		return;
 	fd = fcntl(c->pty_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
@@ -235,7 +235,7 @@ int console_new(struct console **out, struct loop *loop, struct guest_end guest,
 	c->loop = loop;
 	c->cfg = *cfg;
 	c->listener.fd = c->in_fd = c->out.fd = c->pty_fd = c->open_fd = -1;
-	r = console_port_new(&c->port, loop, guest, cfg->port);
+	r = chardev_new(&c->port, loop, guest, cfg->port);
 	if (!r)
 		r = open_kind[cfg->kind](c);
 	if (r) {
@@ -248,17 +248,17 @@ int console_new(struct console **out, struct loop *loop, struct guest_end guest,
 
 const char *console_excerpt(const struct console *c, char text[CONSOLE_EXCERPT_BYTES])
 {
-	console_port_excerpt(c->port, text, CONSOLE_EXCERPT_BYTES, CONSOLE_EXCERPT_LINES);
+	chardev_excerpt(c->port, text, CONSOLE_EXCERPT_BYTES, CONSOLE_EXCERPT_LINES);
 	return text;
 }
 
-struct host_end console_host_end(struct console *c) { return console_port_host_end(c->port); }
+struct host_end console_host_end(struct console *c) { return chardev_host_end(c->port); }
 
 void console_free(struct console *c)
 {
 	if (!c)
 		return;
-	console_port_free(c->port);
+	chardev_free(c->port);
 	drop_peer(c);
 	if (c->listener.fd >= 0)
 		loop_remove(c->loop, c->listener.fd);

@@ -22,7 +22,7 @@ int must_check console_kind_parse(const char *name, enum console_kind *kind);
 
 struct console_cfg {
 	enum console_kind kind;
-	enum console_port_kind port;
+	enum chardev_kind port;
 	const char *path; /* of the unix socket */
 	/* The user typed Ctrl-a x on the terminal that is our standard input. */
 	void (*quit)(void *ctx);

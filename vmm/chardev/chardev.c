@@ -17,7 +17,7 @@
 
 #define LAST_FLUSH_MS 500
 
-struct console_port {
+struct chardev {
 	struct loop *loop;
 	struct guest_end guest;
 	bool is_channel;
@@ -38,22 +38,22 @@ struct console_port {
 	uint8_t tail[CONSOLE_TAIL_BYTES];
 };
 
-bool console_port_is_attached(const struct console_port *p) { return p->attached; }
+bool chardev_is_attached(const struct chardev *p) { return p->attached; }
 
-bool console_port_is_read(const struct console_port *p) { return p->attached && p->output_open; }
+bool chardev_is_read(const struct chardev *p) { return p->attached && p->output_open; }
 
 static size_t room(void *ctx)
 {
-	const struct console_port *p = ctx;
+	const struct chardev *p = ctx;
 
-	return CONSOLE_TAIL_BYTES - (console_port_is_read(p) ? p->nr_put - p->nr_sent : 0);
+	return CONSOLE_TAIL_BYTES - (chardev_is_read(p) ? p->nr_put - p->nr_sent : 0);
 }
 
 /* With less a serial port looks busy, and a channel has none at all: its guest uses all it finds. */
-static bool has_room(struct console_port *p) { return room(p) >= SERIAL_TRANSMIT_FIFO; }
+static bool has_room(struct chardev *p) { return room(p) >= SERIAL_TRANSMIT_FIFO; }
 
 /* Input of a peer that has hung up, which the guest is still to get. */
-static bool input_waits(const struct console_port *p)
+static bool input_waits(const struct chardev *p)
 {
 	if (p->is_channel)
 		return p->guest_open && (p->input_open || p->nr_input);
@@ -61,11 +61,11 @@ static bool input_waits(const struct console_port *p)
 }
 
 /* Both directions over: nobody is there any more. */
-static void check_gone(struct console_port *p)
+static void check_gone(struct chardev *p)
 {
 	if (!p->attached || p->output_open || input_waits(p))
 		return;
-	console_port_detach(p);
+	chardev_detach(p);
 	if (p->peer.gone)
 		p->peer.gone(p->peer.ctx);
 }
@@ -73,13 +73,13 @@ static void check_gone(struct console_port *p)
 /* --- output ---------------------------------------------------------------------------------- */
 
 /* One write; false when nothing more goes now. */
-static bool write_some(struct console_port *p)
+static bool write_some(struct chardev *p)
 {
 	size_t start = p->nr_sent % CONSOLE_TAIL_BYTES;
 	size_t run = min_u64(p->nr_put - p->nr_sent, CONSOLE_TAIL_BYTES - start);
 	ssize_t n;
 
-	if (!run || !console_port_is_read(p))
+	if (!run || !chardev_is_read(p))
 		return false;
 	n = output_write(&p->peer.out, p->tail + start, run);
 	if (n < 0 && n != -EAGAIN)
@@ -90,7 +90,7 @@ static bool write_some(struct console_port *p)
 	return true;
 }
 
-static void watch_output(struct console_port *p)
+static void watch_output(struct chardev *p)
 {
 	bool waits = p->nr_put != p->nr_sent;
 
@@ -107,7 +107,7 @@ static void watch_output(struct console_port *p)
 }
 
 /* CLOSED: the peer has hung up. */
-static void flush(struct console_port *p, bool closed)
+static void flush(struct chardev *p, bool closed)
 {
 	bool was_full = !has_room(p);
 
@@ -130,7 +130,7 @@ static void on_output_room(void *ctx, uint32_t events)
 
 static void put(void *ctx, const uint8_t *bytes, size_t nr)
 {
-	struct console_port *p = ctx;
+	struct chardev *p = ctx;
 	bool was_idle = p->nr_put == p->nr_sent;
 
 	/* Of a busy port what does not fit: the guest wrote all the same. */
@@ -144,17 +144,17 @@ static void put(void *ctx, const uint8_t *bytes, size_t nr)
 		bytes += run;
 		nr -= run;
 	}
-	if (was_idle && console_port_is_read(p))
+	if (was_idle && chardev_is_read(p))
 		event_raise(&p->wake_fd);
 }
 
-static uint8_t byte_at(const struct console_port *p, uint64_t i)
+static uint8_t byte_at(const struct chardev *p, uint64_t i)
 {
 	return p->tail[i % CONSOLE_TAIL_BYTES];
 }
 
 /* How far back to go for LINES lines of at most BYTES, blanks included, that end at END. */
-static uint64_t excerpt_start(const struct console_port *p, uint64_t end, size_t bytes,
+static uint64_t excerpt_start(const struct chardev *p, uint64_t end, size_t bytes,
 			      unsigned int lines)
 {
 	uint64_t oldest = p->nr_put - min_u64(p->nr_put, CONSOLE_TAIL_BYTES), at = end;
@@ -169,7 +169,7 @@ static uint64_t excerpt_start(const struct console_port *p, uint64_t end, size_t
 	return at;
 }
 
-void console_port_excerpt(const struct console_port *p, char *text, size_t bytes,
+void chardev_excerpt(const struct chardev *p, char *text, size_t bytes,
 			  unsigned int lines)
 {
 	uint64_t end = p->nr_put;
@@ -195,7 +195,7 @@ void console_port_excerpt(const struct console_port *p, char *text, size_t bytes
 /* --- input ----------------------------------------------------------------------------------- */
 
 /* Gives the guest what it has room for. */
-static void feed(struct console_port *p)
+static void feed(struct chardev *p)
 {
 	size_t nr = p->nr_input ? p->guest.receive(p->guest.ctx, p->input, p->nr_input) : 0;
 
@@ -205,14 +205,14 @@ static void feed(struct console_port *p)
 	memmove(p->input, p->input + nr, p->nr_input);
 }
 
-static void unwatch_input(struct console_port *p)
+static void unwatch_input(struct chardev *p)
 {
 	if (p->input_watched)
 		loop_remove(p->loop, p->peer.in_fd);
 	p->input_watched = false;
 }
 
-static void take(struct console_port *p, uint8_t *bytes, size_t nr)
+static void take(struct chardev *p, uint8_t *bytes, size_t nr)
 {
 	bool quit = false;
 
@@ -228,7 +228,7 @@ static void take(struct console_port *p, uint8_t *bytes, size_t nr)
 
 static void on_input(void *ctx, uint32_t events)
 {
-	struct console_port *p = ctx;
+	struct chardev *p = ctx;
 	uint8_t bytes[CONSOLE_INPUT_BYTES];
 	size_t space = sizeof(bytes);
 	ssize_t n;
@@ -250,7 +250,7 @@ static void on_input(void *ctx, uint32_t events)
 	}
 }
 
-static void watch_input(struct console_port *p)
+static void watch_input(struct chardev *p)
 {
 	int r;
 
@@ -267,7 +267,7 @@ static void watch_input(struct console_port *p)
 /* On a vCPU thread, which must not touch the loop's tables: wake the loop to do it. */
 static void can_receive(void *ctx)
 {
-	struct console_port *p = ctx;
+	struct chardev *p = ctx;
 
 	if (p->nr_input || (p->input_open && !p->input_watched))
 		event_raise(&p->wake_fd);
@@ -276,7 +276,7 @@ static void can_receive(void *ctx)
 /* The same. Closed, it gets no more of a peer that has hung up. */
 static void guest_opened(void *ctx, bool open)
 {
-	struct console_port *p = ctx;
+	struct chardev *p = ctx;
 
 	p->guest_open = open;
 	event_raise(&p->wake_fd);
@@ -286,7 +286,7 @@ static void guest_opened(void *ctx, bool open)
 
 static void on_wake(void *ctx, uint32_t events)
 {
-	struct console_port *p = ctx;
+	struct chardev *p = ctx;
 
 	(void)events;
 	if (!event_taken(p->wake_fd))
@@ -297,10 +297,10 @@ static void on_wake(void *ctx, uint32_t events)
 	flush(p, false);
 }
 
-int console_port_new(struct console_port **out, struct loop *loop, struct guest_end guest,
-		     enum console_port_kind kind)
+int chardev_new(struct chardev **out, struct loop *loop, struct guest_end guest,
+		     enum chardev_kind kind)
 {
-	struct console_port *p = calloc(1, sizeof(*p));
+	struct chardev *p = calloc(1, sizeof(*p));
 	int r;
 
 	if (!p)
@@ -324,7 +324,7 @@ int console_port_new(struct console_port **out, struct loop *loop, struct guest_
 	return 0;
 }
 
-struct host_end console_port_host_end(struct console_port *p)
+struct host_end chardev_host_end(struct chardev *p)
 {
 	return (struct host_end){ .room = room,
 				  .put = put,
@@ -333,13 +333,13 @@ struct host_end console_port_host_end(struct console_port *p)
 				  .ctx = p };
 }
 
-static void tell_guest(struct console_port *p, bool attached)
+static void tell_guest(struct chardev *p, bool attached)
 {
 	if (p->guest.host_opened)
 		p->guest.host_opened(p->guest.ctx, attached);
 }
 
-void console_port_attach(struct console_port *p, const struct console_peer *peer)
+void chardev_attach(struct chardev *p, const struct console_peer *peer)
 {
 	assert(!p->attached);
 	p->peer = *peer;
@@ -353,7 +353,7 @@ void console_port_attach(struct console_port *p, const struct console_peer *peer
 	tell_guest(p, true);
 }
 
-void console_port_detach(struct console_port *p)
+void chardev_detach(struct chardev *p)
 {
 	bool was_full = !has_room(p);
 
@@ -370,12 +370,12 @@ void console_port_detach(struct console_port *p)
 		p->guest.transmit_ready(p->guest.ctx);
 }
 
-static bool has_unsent(const struct console_port *p)
+static bool has_unsent(const struct chardev *p)
 {
-	return console_port_is_read(p) && p->nr_put != p->nr_sent;
+	return chardev_is_read(p) && p->nr_put != p->nr_sent;
 }
 
-void console_port_free(struct console_port *p)
+void chardev_free(struct chardev *p)
 {
 	if (!p)
 		return;
@@ -386,7 +386,7 @@ void console_port_free(struct console_port *p)
 		while (write_some(p))
 			;
 	}
-	console_port_detach(p);
+	chardev_detach(p);
 	loop_remove(p->loop, p->wake_fd);
 	close(p->wake_fd);
 	free(p);

@@ -23,7 +23,7 @@
 #define CONSOLE_TAIL_BYTES 65536
 #define CONSOLE_INPUT_BYTES 4096
 
-struct console_port;
+struct chardev;
 
 /* Descriptors stay the caller's. IN_FD and OUT.fd differ, both can be in the loop. */
 struct console_peer {
@@ -41,27 +41,27 @@ struct console_peer {
 	void *ctx;
 };
 
-enum console_port_kind { CONSOLE_PORT, CHANNEL_PORT };
+enum chardev_kind { CONSOLE_PORT, CHANNEL_PORT };
 /* For the device whose end is GUEST; the other one has to be set there. 0 or -errno, logged. */
-int must_check console_port_new(struct console_port **out, struct loop *loop,
-				struct guest_end guest, enum console_port_kind kind);
-struct host_end console_port_host_end(struct console_port *port);
+int must_check chardev_new(struct chardev **out, struct loop *loop,
+				struct guest_end guest, enum chardev_kind kind);
+struct host_end chardev_host_end(struct chardev *port);
 /* Writes out what the peer has not got, as far as that goes without waiting long, and frees. */
-void console_port_free(struct console_port *port);
+void chardev_free(struct chardev *port);
 
 /*
  * The last LINES lines of output at most, as far as they fit into TEXT of BYTES: each with two
  * blanks before it, no newline at the end, '?' for what is not printable. "  (nothing)" for none.
  */
-void console_port_excerpt(const struct console_port *port, char *text, size_t bytes,
+void chardev_excerpt(const struct chardev *port, char *text, size_t bytes,
 			  unsigned int lines);
 
 /* None may be attached. */
-void console_port_attach(struct console_port *port, const struct console_peer *peer);
+void chardev_attach(struct chardev *port, const struct console_peer *peer);
 /* Without gone(). No effect when none is attached. */
-void console_port_detach(struct console_port *port);
-bool console_port_is_attached(const struct console_port *port);
+void chardev_detach(struct chardev *port);
+bool chardev_is_attached(const struct chardev *port);
 /* Attached, and its output has not ended: somebody is there. */
-bool console_port_is_read(const struct console_port *port);
+bool chardev_is_read(const struct chardev *port);
 
 #endif
