@@ -57,9 +57,8 @@ void resize_start(struct resize *r, uint64_t target_bytes, uint64_t plugged_byte
 		.nr_raises = r->driver_ready,
 		.nr_ignored = r->driver_ready,
 		.driver_ready = r->driver_ready,
-		/* A driver that gave up stays so; an older BUSY or NACK says nothing. */
-		.last_resp = r->last_resp == VIRTIO_MEM_RESP_ERROR ? VIRTIO_MEM_RESP_ERROR
-								   : VIRTIO_MEM_RESP_ACK,
+		/* A driver that gave up stays so; other answers, to an older job, say nothing. */
+		.last_answer = r->last_answer == RESIZE_ERROR ? RESIZE_ERROR : RESIZE_ACCEPTED,
 	};
 	soon(r, now);
 	if (plugged_bytes == target_bytes)
@@ -77,18 +76,18 @@ void resize_driver(struct resize *r, bool ready, uint64_t now)
 	if (ready == r->driver_ready)
 		return;
 	r->driver_ready = ready;
-	r->last_resp = VIRTIO_MEM_RESP_ACK;
+	r->last_answer = RESIZE_ACCEPTED;
 	r->nr_ignored = 0;
 	/* A new driver reads the target by itself first. */
 	soon(r, now);
 }
 
-void resize_answered(struct resize *r, uint16_t resp, enum vmem_busy busy)
+void resize_answered(struct resize *r, enum resize_answer answer, const char *put_off_text)
 {
 	r->nr_requests++;
 	r->nr_ignored = 0;
-	r->last_resp = resp;
-	r->last_busy = busy;
+	r->last_answer = answer;
+	r->put_off_text = put_off_text;
 }
 
 void resize_plugged(struct resize *r, uint64_t plugged_bytes, uint64_t limit_bytes, uint64_t now)
@@ -127,11 +126,11 @@ static enum resize_reason reason_now(const struct resize *r)
 {
 	if (!r->driver_ready)
 		return RESIZE_NO_DRIVER;
-	if (r->last_resp == VIRTIO_MEM_RESP_ERROR)
+	if (r->last_answer == RESIZE_ERROR)
 		return RESIZE_REFUSED;
-	if (r->last_resp == VIRTIO_MEM_RESP_BUSY)
+	if (r->last_answer == RESIZE_PUT_OFF)
 		return RESIZE_BUSY;
-	if (r->last_resp == VIRTIO_MEM_RESP_NACK)
+	if (r->last_answer == RESIZE_TOO_MUCH)
 		return RESIZE_NACK;
 	if (r->target_bytes > r->limit_bytes && r->plugged_bytes >= r->limit_bytes)
 		return RESIZE_USABLE_REGION;
@@ -196,7 +195,7 @@ struct resize_status resize_status(const struct resize *r, uint64_t now)
 		.nr_raises = r->nr_raises,
 		.nr_ignored = r->nr_ignored,
 		.nr_requests = r->nr_requests,
-		.busy = r->last_busy,
+		.put_off_text = r->put_off_text,
 	};
 
 	if (r->state == RESIZE_NONE)
@@ -250,8 +249,7 @@ const char *resize_explain(const struct resize_status *s, char *buf, size_t byte
 			 "driver is loaded again");
 		break;
 	case RESIZE_BUSY:
-		snprintf(buf, bytes, "the guest's request was put off: %s",
-			 vmem_busy_text(s->busy));
+		snprintf(buf, bytes, "the guest's request was put off: %s", s->put_off_text);
 		break;
 	case RESIZE_NACK:
 		snprintf(buf, bytes,

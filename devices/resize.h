@@ -14,8 +14,8 @@
 #ifndef EBB_DEVICES_RESIZE_H
 #define EBB_DEVICES_RESIZE_H
 
-#include "devices/virtio_mem_rules.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/types.h"
 
 #define RESIZE_RAISE_MIN_NS (NS_PER_S / 4)
 #define RESIZE_RAISE_MAX_NS (5 * NS_PER_S)
@@ -30,13 +30,21 @@ enum resize_kind { RESIZE_VMEM, RESIZE_BALLOON };
 enum resize_reason {
 	RESIZE_UNHINDERED,
 	RESIZE_NO_DRIVER,     /* no driver is ready */
-	RESIZE_REFUSED,	      /* we answered ERROR: Linux gives the device up then */
-	RESIZE_BUSY,	      /* we answered BUSY */
-	RESIZE_NACK,	      /* we answered NACK: it plugs in larger units than what is left */
+	RESIZE_REFUSED,	      /* its latest request was an error: Linux gives the device up then */
+	RESIZE_BUSY,	      /* its latest request was put off */
+	RESIZE_NACK,	      /* its latest request was for more than what is left to the target */
 	RESIZE_USABLE_REGION, /* what is left of the region is no whole guest memory block */
 	RESIZE_SILENT,	      /* no request at all, despite interrupts */
 	RESIZE_STOPPED,	      /* requests came, then no more progress */
 	RESIZE_DEADLINE,      /* still moving when the time was up */
+};
+
+/* What the driver was told about a request of its own, in the words of no device in particular. */
+enum resize_answer {
+	RESIZE_ACCEPTED,
+	RESIZE_PUT_OFF,	 /* for now: the driver may ask for the same again */
+	RESIZE_TOO_MUCH, /* more than is left up to the target */
+	RESIZE_ERROR,	 /* never possible, so the driver is at fault */
 };
 
 struct resize {
@@ -53,8 +61,8 @@ struct resize {
 	uint32_t nr_ignored; /* interrupts since the guest's last request */
 	uint32_t nr_requests;
 	bool driver_ready;
-	uint16_t last_resp; /* to the latest request, ACK before the first; kept between jobs */
-	enum vmem_busy last_busy;
+	enum resize_answer last_answer; /* ACCEPTED before the first; kept between jobs */
+	const char *put_off_text;	/* see resize_answered() */
 };
 
 /*
@@ -68,7 +76,11 @@ void resize_cancel(struct resize *r, uint64_t now_ns);
 
 /* What happened. Each may end the job, see ->state. */
 void resize_driver(struct resize *r, bool ready, uint64_t now_ns);
-void resize_answered(struct resize *r, uint16_t resp, enum vmem_busy busy);
+/*
+ * The driver's request was answered. PUT_OFF_TEXT, of RESIZE_PUT_OFF only: why, for people, as the end
+ * of a sentence ("the guest's request was put off: ..."). It is kept, not copied: a string constant.
+ */
+void resize_answered(struct resize *r, enum resize_answer answer, const char *put_off_text);
 void resize_plugged(struct resize *r, uint64_t plugged_bytes, uint64_t limit_bytes,
 		    uint64_t now_ns);
 /* The machine was reset and memory unplugged, by no doing of the guest; the job goes on. */
@@ -89,7 +101,7 @@ struct resize_status {
 	uint64_t elapsed_ns;
 	uint64_t left_ns; /* until the deadline of a running job; UINT64_MAX: it has none */
 	uint32_t nr_raises, nr_ignored, nr_requests;
-	enum vmem_busy busy; /* of RESIZE_BUSY */
+	const char *put_off_text; /* of RESIZE_BUSY: why, for people */
 };
 struct resize_status resize_status(const struct resize *r, uint64_t now_ns);
 

@@ -210,7 +210,7 @@ static const char *serve_pages(struct balloon *b, struct chain *c, bool inflate)
 	*counter += nr;
 	if (inflate)
 		flush(b, waited);
-	resize_answered(&b->job, VIRTIO_MEM_RESP_ACK, 0);
+	resize_answered(&b->job, RESIZE_ACCEPTED, NULL);
 	resize_plugged(&b->job, size_bytes(b), UINT64_MAX, loop_now(b->env.loop));
 	return NULL;
 }

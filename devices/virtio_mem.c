@@ -137,10 +137,25 @@ static bool act(struct vmem *v, const struct chain *c, uint16_t type, struct vme
 	}
 }
 
+/* The answer to a request as the resize job takes it. */
+static void tell_job(struct vmem *v, const struct vmem_verdict *verdict)
+{
+	static const enum resize_answer answer[] = {
+		[VIRTIO_MEM_RESP_ACK] = RESIZE_ACCEPTED,
+		[VIRTIO_MEM_RESP_NACK] = RESIZE_TOO_MUCH,
+		[VIRTIO_MEM_RESP_BUSY] = RESIZE_PUT_OFF,
+		[VIRTIO_MEM_RESP_ERROR] = RESIZE_ERROR,
+	};
+	bool busy = verdict->resp == VIRTIO_MEM_RESP_BUSY;
+
+	resize_answered(&v->job, answer[verdict->resp],
+			busy ? vmem_busy_text(verdict->busy) : NULL);
+	resize_plugged(&v->job, plugged_bytes(v), guest_limit(v), loop_now(v->env.loop));
+}
+
 static void account(struct vmem *v, const struct vmem_req *req, const struct vmem_verdict *verdict)
 {
 	uint16_t type = le16_get(req->type);
-	uint64_t now = loop_now(v->env.loop);
 
 	if (type < ARRAY_SIZE(v->counters.requests))
 		v->counters.requests[type]++;
@@ -154,8 +169,7 @@ static void account(struct vmem *v, const struct vmem_req *req, const struct vme
 	if (verdict->resp == VIRTIO_MEM_RESP_ERROR)
 		log_guest("virtio-mem %s: request %u for %u blocks at %#llx is an error", v->cfg.id,
 			  type, le16_get(req->nb_blocks), (unsigned long long)le64_get(req->addr));
-	resize_answered(&v->job, verdict->resp, verdict->busy);
-	resize_plugged(&v->job, plugged_bytes(v), guest_limit(v), now);
+	tell_job(v, verdict);
 	/* After a NACK Linux asks again at once, with the size it knows: make it look. */
 	if (verdict->resp == VIRTIO_MEM_RESP_NACK)
 		interrupt_config(v);

@@ -10,6 +10,7 @@
 #define EBB_DEVICES_VIRTIO_MEM_H
 
 #include "devices/resize.h"
+#include "devices/virtio_mem_rules.h"
 #include "virtio/device.h"
 #include "vmm/base/loop.h"
 #include "vmm/memory/elastic.h"

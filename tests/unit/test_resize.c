@@ -9,6 +9,7 @@
 #define MS     NS_PER_MS
 #define REGION (8 * GiB)
 
+static const char put_off[] = "the host is out of sorts";
 static struct resize job;
 
 /* A job from START to TARGET with a driver there, started at T0. */
@@ -21,7 +22,7 @@ static void begin(uint64_t start, uint64_t target, uint64_t deadline_ns)
 
 static void plugged(uint64_t bytes, uint64_t now)
 {
-	resize_answered(&job, VIRTIO_MEM_RESP_ACK, 0);
+	resize_answered(&job, RESIZE_ACCEPTED, NULL);
 	resize_plugged(&job, bytes, REGION, now);
 }
 
@@ -136,7 +137,7 @@ Test(resize, requests_without_progress_do_not_bring_the_short_pause_back)
 
 	begin(4 * GiB, 0, 0);
 	run_until(T0 + 5 * NS_PER_S, raised, 4);
-	resize_answered(&job, VIRTIO_MEM_RESP_BUSY, VMEM_BUSY_DISCARD);
+	resize_answered(&job, RESIZE_PUT_OFF, put_off);
 	resize_plugged(&job, 4 * GiB, REGION, T0 + 5 * NS_PER_S);
 	cr_expect_eq(resize_next_ns(&job), T0 + 7750 * MS);
 }
@@ -221,7 +222,7 @@ Test(resize, silence_is_a_reason_after_a_second_and_counts_the_interrupts)
 	cr_expect_eq(at(T0 + 999 * MS).reason, RESIZE_UNHINDERED);
 	cr_expect_eq(at(T0 + 1000 * MS).reason, RESIZE_SILENT);
 	cr_expect_eq(at(T0 + 1000 * MS).nr_ignored, 3);
-	resize_answered(&job, VIRTIO_MEM_RESP_ACK, 0);
+	resize_answered(&job, RESIZE_ACCEPTED, NULL);
 	cr_expect_eq(at(T0 + 1000 * MS).nr_ignored, 0);
 	cr_expect_eq(at(T0 + 1000 * MS).nr_raises, 3);
 }
@@ -240,9 +241,9 @@ Test(resize, guest_that_stops_after_some_progress_is_told_apart_from_a_silent_on
 Test(resize, busy_stays_the_reason_until_the_guest_gets_another_answer)
 {
 	begin(4 * GiB, 0, 0);
-	resize_answered(&job, VIRTIO_MEM_RESP_BUSY, VMEM_BUSY_DISCARD);
+	resize_answered(&job, RESIZE_PUT_OFF, put_off);
 	cr_expect_eq(at(T0 + 2 * NS_PER_S).reason, RESIZE_BUSY);
-	cr_expect_eq(at(T0 + 2 * NS_PER_S).busy, VMEM_BUSY_DISCARD);
+	cr_expect_eq(at(T0 + 2 * NS_PER_S).put_off_text, put_off);
 	plugged(3 * GiB, T0 + 3 * NS_PER_S);
 	cr_expect_eq(at(T0 + 3 * NS_PER_S).reason, RESIZE_UNHINDERED);
 	cr_expect_eq(at(T0 + 9 * NS_PER_S).reason, RESIZE_STOPPED);
@@ -251,14 +252,14 @@ Test(resize, busy_stays_the_reason_until_the_guest_gets_another_answer)
 Test(resize, nack_is_a_reason)
 {
 	begin(0, 64 * MiB, 0);
-	resize_answered(&job, VIRTIO_MEM_RESP_NACK, 0);
+	resize_answered(&job, RESIZE_TOO_MUCH, NULL);
 	cr_expect_eq(at(T0 + 2 * NS_PER_S).reason, RESIZE_NACK);
 }
 
 Test(resize, driver_that_got_an_error_is_remembered_by_the_next_job_until_it_is_reset)
 {
 	begin(0, GiB, 0);
-	resize_answered(&job, VIRTIO_MEM_RESP_ERROR, 0);
+	resize_answered(&job, RESIZE_ERROR, NULL);
 	resize_start(&job, 2 * GiB, 0, REGION, 0, T0 + 1);
 	cr_expect_eq(at(T0 + 2 * NS_PER_S).reason, RESIZE_REFUSED);
 	resize_driver(&job, false, T0 + 3 * NS_PER_S);
@@ -269,7 +270,7 @@ Test(resize, driver_that_got_an_error_is_remembered_by_the_next_job_until_it_is_
 Test(resize, old_busy_is_no_reason_for_the_next_job)
 {
 	begin(4 * GiB, 0, 0);
-	resize_answered(&job, VIRTIO_MEM_RESP_BUSY, VMEM_BUSY_DISCARD);
+	resize_answered(&job, RESIZE_PUT_OFF, put_off);
 	resize_start(&job, GiB, 4 * GiB, REGION, 0, T0 + 1);
 	cr_expect_eq(at(T0 + 2 * NS_PER_S).reason, RESIZE_SILENT);
 }
@@ -277,12 +278,12 @@ Test(resize, old_busy_is_no_reason_for_the_next_job)
 Test(resize, growth_beyond_the_last_whole_guest_memory_block_names_the_usable_region)
 {
 	begin(0, GiB + 64 * MiB, 0);
-	resize_answered(&job, VIRTIO_MEM_RESP_ACK, 0);
+	resize_answered(&job, RESIZE_ACCEPTED, NULL);
 	resize_plugged(&job, GiB, GiB, T0 + 1);
 	cr_expect_eq(at(T0 + 2 * NS_PER_S).reason, RESIZE_USABLE_REGION);
 	/* Still room for whole blocks: then it is not the region. */
 	begin(0, GiB + 64 * MiB, 0);
-	resize_answered(&job, VIRTIO_MEM_RESP_ACK, 0);
+	resize_answered(&job, RESIZE_ACCEPTED, NULL);
 	resize_plugged(&job, GiB - 128 * MiB, GiB, T0 + 1);
 	cr_expect_eq(at(T0 + 2 * NS_PER_S).reason, RESIZE_STOPPED);
 }
@@ -341,7 +342,7 @@ Test(resize, every_reason_explains_itself_with_its_figures)
 				   .moved_bytes = 2560 * MiB,
 				   .target_bytes = GiB,
 				   .nr_ignored = 17,
-				   .busy = VMEM_BUSY_DISCARD };
+				   .put_off_text = put_off };
 
 	for (int r = RESIZE_NO_DRIVER; r <= RESIZE_DEADLINE; r++) {
 		s.reason = (enum resize_reason)r;
@@ -355,7 +356,7 @@ Test(resize, every_reason_explains_itself_with_its_figures)
 	s.reason = RESIZE_SILENT;
 	cr_expect_not_null(strstr(words(s), "since 17 interrupts"));
 	s.reason = RESIZE_BUSY;
-	cr_expect_not_null(strstr(words(s), vmem_busy_text(VMEM_BUSY_DISCARD)));
+	cr_expect_not_null(strstr(words(s), put_off));
 	s.target_bytes = 2 * GiB; /* a growth is explained in other words than a shrink */
 	s.reason = RESIZE_STOPPED;
 	cr_expect_null(strstr(words(s), "movable"));
@@ -374,7 +375,8 @@ Test(resize, a_balloon_explains_itself_in_words_of_its_own)
 				   .plugged_bytes = 1536 * MiB,
 				   .moved_bytes = 2560 * MiB,
 				   .target_bytes = GiB,
-				   .nr_ignored = 17 };
+				   .nr_ignored = 17,
+				   .put_off_text = put_off };
 
 	for (int r = RESIZE_NO_DRIVER; r <= RESIZE_DEADLINE; r++) {
 		s.reason = (enum resize_reason)r;
@@ -417,7 +419,7 @@ Test(resize, a_balloon_that_stops_is_never_at_the_end_of_a_region)
 	job = (struct resize){ .kind = RESIZE_BALLOON };
 	resize_driver(&job, true, T0);
 	resize_start(&job, 4 * GiB, GiB, UINT64_MAX, 0, T0);
-	resize_answered(&job, VIRTIO_MEM_RESP_ACK, 0);
+	resize_answered(&job, RESIZE_ACCEPTED, NULL);
 	resize_plugged(&job, 2 * GiB, UINT64_MAX, T0 + 1);
 	cr_expect_eq(at(T0 + 2 * NS_PER_S).reason, RESIZE_STOPPED);
 	cr_expect_eq(at(T0 + 2 * NS_PER_S).moved_bytes, GiB);
