@@ -40,13 +40,7 @@ struct balloon {
 	struct loop_timer flush_timer;
 	uint64_t waiting_since_ns; /* while anything waits */
 
-	struct resize job;
-	struct loop_timer job_timer;
-	/* What the callbacks were told last. */
-	uint64_t told_size;
-	uint32_t told_job, told_run;
-	enum resize_state told_state;
-	enum reclaim_state told_run_state;
+	struct resize_job job;
 
 	struct balloon_stats stats;
 	uint64_t stats_s;
@@ -61,6 +55,9 @@ struct balloon {
 	bool clears;		  /* the guest clears what it names, by its latest hints */
 	uint64_t found[NR_FOUND]; /* bytes, in these */
 	uint32_t nr_resets;
+	/* What reclaim_changed() was told last. */
+	uint32_t told_run;
+	enum reclaim_state told_run_state;
 	struct loop_timer reclaim_timer;
 	struct chain *hints; /* HINT_BATCH of them */
 
@@ -87,17 +84,6 @@ static uint64_t target_bytes(const struct balloon *b)
 	return b->cfg.boot_bytes - b->target_pages * BALLOON_PAGE_BYTES;
 }
 
-/* One that is armed for that time stays as it is: armed anew in its turn, it would miss it. */
-static void set_timer(struct balloon *b, struct loop_timer *timer, uint64_t at_ns)
-{
-	if (timer->at_ns == at_ns)
-		return;
-	if (at_ns)
-		loop_timer_set(b->env.loop, timer, at_ns);
-	else
-		loop_timer_cancel(b->env.loop, timer);
-}
-
 static void stop_log(struct balloon *b)
 {
 	if (b->logging)
@@ -110,7 +96,7 @@ static void settle_reclaim(struct balloon *b)
 {
 	bool running = b->reclaim.state == RECLAIM_RUNNING;
 
-	set_timer(b, &b->reclaim_timer, running ? b->reclaim.deadline_ns : 0);
+	loop_timer_move(b->env.loop, &b->reclaim_timer, running ? b->reclaim.deadline_ns : 0);
 	if (running || !b->run_open)
 		return;
 	b->run_open = false;
@@ -118,24 +104,15 @@ static void settle_reclaim(struct balloon *b)
 	virtio_config_changed(&b->dev); /* DONE: the guest may use its memory again */
 }
 
-/* Last of all, in the loop's thread: a callback may start the next job. */
+/* Last of all, in the loop's thread: a callback may start the next job, or run. */
 static void publish(struct balloon *b)
 {
-	bool size = b->told_size != size_bytes(b);
-	bool job = b->told_job != b->job.id || b->told_state != b->job.state;
 	bool run = b->told_run != b->reclaim.id || b->told_run_state != b->reclaim.state;
 
 	settle_reclaim(b);
-	set_timer(b, &b->job_timer, resize_next_ns(&b->job));
-	b->told_size = size_bytes(b);
-	b->told_job = b->job.id;
-	b->told_state = b->job.state;
 	b->told_run = b->reclaim.id;
 	b->told_run_state = b->reclaim.state;
-	if (size && b->env.size_changed)
-		b->env.size_changed(b->env.ctx);
-	if (job && b->env.job_changed)
-		b->env.job_changed(b->env.ctx);
+	resize_job_tell(&b->job);
 	if (run && b->env.reclaim_changed)
 		b->env.reclaim_changed(b->env.ctx);
 }
@@ -210,8 +187,7 @@ static const char *serve_pages(struct balloon *b, struct chain *c, bool inflate)
 	*counter += nr;
 	if (inflate)
 		flush(b, waited);
-	resize_answered(&b->job, RESIZE_ACCEPTED, NULL);
-	resize_plugged(&b->job, size_bytes(b), UINT64_MAX, loop_now(b->env.loop));
+	resize_job_answered(&b->job, RESIZE_ACCEPTED, NULL);
 	return NULL;
 }
 
@@ -319,7 +295,8 @@ static void on_poll(void *ctx)
 void balloon_poll_stats(struct balloon *b, uint64_t interval_s)
 {
 	b->poll_s = interval_s;
-	set_timer(b, &b->poll_timer, interval_s ? loop_now(b->env.loop) + NS_PER_MS : 0);
+	loop_timer_move(b->env.loop, &b->poll_timer,
+			interval_s ? loop_now(b->env.loop) + NS_PER_MS : 0);
 }
 
 /* --- hinting ----------------------------------------------------------------------------------- */
@@ -611,7 +588,7 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 {
 	struct balloon *b = balloon_of(dev);
 
-	resize_driver(&b->job, true, loop_now(b->env.loop));
+	resize_job_driver(&b->job, true);
 	switch (b->roles[queue]) {
 	case INFLATE:
 		serve_all(b, queue, serve_inflate);
@@ -637,7 +614,7 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 	case NR_ROLES:
 		break;
 	}
-	resize_driver(&b->job, virtio_live(dev), loop_now(b->env.loop));
+	resize_job_driver(&b->job, virtio_live(dev));
 	/* A broken driver names no more: nothing is noted for it until the deadline. */
 	if (!virtio_live(dev))
 		reclaim_driver_gone(&b->reclaim, loop_now(b->env.loop));
@@ -710,7 +687,7 @@ static void reset(struct virtio_dev *dev)
 	returned_deflate_all(b->env.returned);
 	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
 		b->roles[i] = NR_ROLES;
-	resize_driver(&b->job, false, loop_now(b->env.loop));
+	resize_job_driver(&b->job, false);
 	reclaim_driver_gone(&b->reclaim, loop_now(b->env.loop));
 }
 
@@ -761,15 +738,46 @@ static const struct virtio_ops ops = {
 	.config_bytes = sizeof(struct balloon_config),
 };
 
-static void on_job(void *ctx)
+/* --- what the resize job asks of the device, and tells it -------------------------------------- */
+
+static uint64_t job_size(const void *ctx) { return size_bytes(ctx); }
+
+static void job_set_target(void *ctx, uint64_t bytes)
 {
 	struct balloon *b = ctx;
-	uint64_t now = loop_now(b->env.loop);
 
-	resize_driver(&b->job, virtio_live(&b->dev), now);
-	if (resize_tick(&b->job, now))
-		virtio_config_changed(&b->dev);
-	publish(b);
+	b->target_pages = (uint32_t)((b->cfg.boot_bytes - bytes) / BALLOON_PAGE_BYTES);
+}
+
+static void job_tell(void *ctx) { publish(ctx); }
+
+static void job_size_changed(void *ctx)
+{
+	struct balloon *b = ctx;
+
+	if (b->env.size_changed)
+		b->env.size_changed(b->env.ctx);
+}
+
+static void job_changed(void *ctx)
+{
+	struct balloon *b = ctx;
+
+	if (b->env.job_changed)
+		b->env.job_changed(b->env.ctx);
+}
+
+static void init_job(struct balloon *b)
+{
+	resize_job_init(&b->job, RESIZE_BALLOON,
+			&(struct resize_job_env){ .loop = b->env.loop,
+						  .dev = &b->dev,
+						  .size_bytes = job_size,
+						  .set_target = job_set_target,
+						  .tell = job_tell,
+						  .size_changed = job_size_changed,
+						  .job_changed = job_changed,
+						  .ctx = b });
 }
 
 int balloon_new(struct balloon **out, const struct balloon_cfg *cfg, const struct balloon_env *env)
@@ -787,11 +795,9 @@ int balloon_new(struct balloon **out, const struct balloon_cfg *cfg, const struc
 	b->dev.gm = env->gm;
 	b->cfg = *cfg;
 	b->env = *env;
-	b->job.kind = RESIZE_BALLOON;
-	b->told_size = cfg->boot_bytes;
+	init_job(b);
 	balloon_stats_init(&b->stats);
 	b->flush_timer = (struct loop_timer){ .fn = on_quiet, .ctx = b };
-	b->job_timer = (struct loop_timer){ .fn = on_job, .ctx = b };
 	b->poll_timer = (struct loop_timer){ .fn = on_poll, .ctx = b };
 	b->reclaim_timer = (struct loop_timer){ .fn = on_reclaim_deadline, .ctx = b };
 	*out = b;
@@ -804,7 +810,7 @@ void balloon_free(struct balloon *b)
 		return;
 	stop_log(b);
 	loop_timer_cancel(b->env.loop, &b->flush_timer);
-	loop_timer_cancel(b->env.loop, &b->job_timer);
+	resize_job_destroy(&b->job);
 	loop_timer_cancel(b->env.loop, &b->poll_timer);
 	loop_timer_cancel(b->env.loop, &b->reclaim_timer);
 	free(b->hints);
@@ -815,47 +821,22 @@ struct virtio_dev *balloon_dev(struct balloon *b) { return &b->dev; }
 
 void balloon_system_reset(struct balloon *b)
 {
-	uint64_t now = loop_now(b->env.loop);
-
 	loop_timer_cancel(b->env.loop, &b->flush_timer);
-	reclaim_driver_gone(&b->reclaim, now);
-	resize_system_reset(&b->job, size_bytes(b), UINT64_MAX, now);
-	publish(b);
+	reclaim_driver_gone(&b->reclaim, loop_now(b->env.loop));
+	resize_job_system_reset(&b->job);
 }
 
 /* --- the host's side --------------------------------------------------------------------------- */
 
 void balloon_resize(struct balloon *b, uint64_t ram_bytes, uint64_t deadline_ns)
 {
-	uint64_t now = loop_now(b->env.loop);
-
 	ram_bytes = min_u64(align_up(ram_bytes, BALLOON_PAGE_BYTES), b->cfg.boot_bytes);
-	if (b->job.state == RESIZE_RUNNING) {
-		resize_cancel(&b->job, now);
-		publish(b);
-	}
-	b->target_pages = (uint32_t)((b->cfg.boot_bytes - ram_bytes) / BALLOON_PAGE_BYTES);
-	resize_driver(&b->job, virtio_live(&b->dev), now);
-	resize_start(&b->job, target_bytes(b), size_bytes(b), UINT64_MAX, deadline_ns, now);
-	virtio_config_changed(&b->dev);
-	publish(b);
+	resize_job_start(&b->job, ram_bytes, deadline_ns);
 }
 
-int balloon_cancel(struct balloon *b)
-{
-	if (b->job.state != RESIZE_RUNNING)
-		return -ENOENT;
-	resize_cancel(&b->job, loop_now(b->env.loop));
-	b->target_pages = (uint32_t)((b->cfg.boot_bytes - size_bytes(b)) / BALLOON_PAGE_BYTES);
-	virtio_config_changed(&b->dev);
-	publish(b);
-	return 0;
-}
+int balloon_cancel(struct balloon *b) { return resize_job_cancel(&b->job); }
 
-struct resize_status balloon_job(const struct balloon *b)
-{
-	return resize_status(&b->job, loop_now(b->env.loop));
-}
+struct resize_status balloon_job(const struct balloon *b) { return resize_job_status(&b->job); }
 
 void balloon_info(const struct balloon *b, struct balloon_info *info)
 {

@@ -16,7 +16,7 @@
 #include "devices/balloon_stats.h"
 #include "devices/balloon_ws.h"
 #include "devices/reclaim.h"
-#include "devices/resize.h"
+#include "devices/resize_job.h"
 #include "virtio/device.h"
 #include "vmm/base/loop.h"
 #include "vmm/memory/returned.h"

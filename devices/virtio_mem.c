@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio_mem.c - the virtio memory device: take a request, judge, act on the host, book, answer.
- * The verdicts are in virtio_mem_rules.c, the resize job in resize.c.
+ * The verdicts are in virtio_mem_rules.c, the resize job in resize_job.c.
  */
 #include "devices/virtio_mem.h"
 
@@ -20,13 +20,8 @@ struct vmem {
 	struct vmem_cfg cfg;
 	struct vmem_env env;
 	struct vmem_sizes sizes;
-	struct resize job;
-	struct loop_timer job_timer;
+	struct resize_job job;
 	struct vmem_counters counters;
-	/* What the callbacks were told last. */
-	uint64_t told_plugged_bytes;
-	uint32_t told_job;
-	enum resize_state told_state;
 };
 
 static struct vmem *vmem_of(struct virtio_dev *dev) { return container_of(dev, struct vmem, dev); }
@@ -36,32 +31,6 @@ static uint64_t plugged_bytes(const struct vmem *v) { return blocks_plugged_byte
 static uint64_t guest_limit(const struct vmem *v)
 {
 	return vmem_guest_limit(&v->sizes, v->cfg.memory_block_bytes);
-}
-
-static void interrupt_config(struct vmem *v)
-{
-	v->counters.config_interrupts++;
-	virtio_config_changed(&v->dev);
-}
-
-/* Last of all: a callback may start the next job. Only ever called in the loop's thread. */
-static void publish(struct vmem *v)
-{
-	uint64_t next = resize_next_ns(&v->job);
-	bool size = v->told_plugged_bytes != plugged_bytes(v);
-	bool job = v->told_job != v->job.id || v->told_state != v->job.state;
-
-	if (next)
-		loop_timer_set(v->env.loop, &v->job_timer, next);
-	else
-		loop_timer_cancel(v->env.loop, &v->job_timer);
-	v->told_plugged_bytes = plugged_bytes(v);
-	v->told_job = v->job.id;
-	v->told_state = v->job.state;
-	if (size && v->env.size_changed)
-		v->env.size_changed(v->env.ctx, v);
-	if (job && v->env.job_changed)
-		v->env.job_changed(v->env.ctx, v);
 }
 
 /* Shrinking the usable region is lawful only where this is called: all unplugged just now. */
@@ -148,9 +117,8 @@ static void tell_job(struct vmem *v, const struct vmem_verdict *verdict)
 	};
 	bool busy = verdict->resp == VIRTIO_MEM_RESP_BUSY;
 
-	resize_answered(&v->job, answer[verdict->resp],
-			busy ? vmem_busy_text(verdict->busy) : NULL);
-	resize_plugged(&v->job, plugged_bytes(v), guest_limit(v), loop_now(v->env.loop));
+	resize_job_answered(&v->job, answer[verdict->resp],
+			    busy ? vmem_busy_text(verdict->busy) : NULL);
 }
 
 static void account(struct vmem *v, const struct vmem_req *req, const struct vmem_verdict *verdict)
@@ -172,7 +140,7 @@ static void account(struct vmem *v, const struct vmem_req *req, const struct vme
 	tell_job(v, verdict);
 	/* After a NACK Linux asks again at once, with the size it knows: make it look. */
 	if (verdict->resp == VIRTIO_MEM_RESP_NACK)
-		interrupt_config(v);
+		virtio_config_changed(&v->dev);
 }
 
 /* What is wrong with the request as such, or NULL. */
@@ -203,7 +171,7 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 	struct vmem *v = vmem_of(dev);
 	struct chain c;
 
-	resize_driver(&v->job, true, loop_now(v->env.loop));
+	resize_job_driver(&v->job, true);
 	while (virtio_pop(dev, queue, &c)) {
 		const char *wrong = serve(v, &c);
 
@@ -214,8 +182,8 @@ static void kick(struct virtio_dev *dev, unsigned int queue)
 		}
 	}
 	virtio_notify(dev, queue);
-	resize_driver(&v->job, virtio_live(dev), loop_now(v->env.loop));
-	publish(v);
+	resize_job_driver(&v->job, virtio_live(dev));
+	resize_job_tell(&v->job);
 }
 
 /* The rest of the device. */
@@ -259,9 +227,7 @@ static void config_read(struct virtio_dev *dev, void *config)
 /* May run on a vCPU thread, so the timer stays as it is: when it fires it finds no driver. */
 static void reset(struct virtio_dev *dev)
 {
-	struct vmem *v = vmem_of(dev);
-
-	resize_driver(&v->job, false, loop_now(v->env.loop));
+	resize_job_driver(&vmem_of(dev)->job, false);
 }
 
 static const struct virtio_ops ops = {
@@ -278,15 +244,48 @@ static const struct virtio_ops ops = {
 	.config_bytes = sizeof(struct vmem_config),
 };
 
-static void job_timer(void *ctx)
+/* What the resize job asks of the device, and tells it. */
+
+static uint64_t job_size(const void *ctx) { return plugged_bytes(ctx); }
+static uint64_t job_limit(const void *ctx) { return guest_limit(ctx); }
+
+static void job_set_target(void *ctx, uint64_t bytes)
 {
 	struct vmem *v = ctx;
-	uint64_t now = loop_now(v->env.loop);
+	uint64_t usable = vmem_usable_for(&v->sizes, bytes, v->cfg.memory_block_bytes);
 
-	resize_driver(&v->job, virtio_live(&v->dev), now);
-	if (resize_tick(&v->job, now))
-		interrupt_config(v);
-	publish(v);
+	v->sizes.requested_bytes = bytes;
+	v->sizes.usable_bytes = max_u64(v->sizes.usable_bytes, usable);
+	expect_unplug(v, v->env.elastic->blocks.nr, HUGE_AT_ONCE_BYTES);
+}
+
+static void job_size_changed(void *ctx)
+{
+	struct vmem *v = ctx;
+
+	if (v->env.size_changed)
+		v->env.size_changed(v->env.ctx, v);
+}
+
+static void job_changed(void *ctx)
+{
+	struct vmem *v = ctx;
+
+	if (v->env.job_changed)
+		v->env.job_changed(v->env.ctx, v);
+}
+
+static void init_job(struct vmem *v)
+{
+	resize_job_init(&v->job, RESIZE_VMEM,
+			&(struct resize_job_env){ .loop = v->env.loop,
+						  .dev = &v->dev,
+						  .size_bytes = job_size,
+						  .limit_bytes = job_limit,
+						  .set_target = job_set_target,
+						  .size_changed = job_size_changed,
+						  .job_changed = job_changed,
+						  .ctx = v });
 }
 
 /* The host's side. */
@@ -338,7 +337,7 @@ int vmem_new(struct vmem **out, const struct vmem_cfg *cfg, const struct vmem_en
 	v->sizes = (struct vmem_sizes){ .addr = cfg->addr,
 					.region_bytes = cfg->region_bytes,
 					.block_bytes = cfg->block_bytes };
-	v->job_timer = (struct loop_timer){ .fn = job_timer, .ctx = v };
+	init_job(v);
 	restart_usable(v);
 	*out = v;
 	return 0;
@@ -348,71 +347,40 @@ void vmem_free(struct vmem *v)
 {
 	if (!v)
 		return;
-	loop_timer_cancel(v->env.loop, &v->job_timer);
+	resize_job_destroy(&v->job);
 	free((void *)(uintptr_t)v->cfg.id);
 	free(v);
 }
 
 struct virtio_dev *vmem_dev(struct vmem *v) { return &v->dev; }
 
-static void set_requested(struct vmem *v, uint64_t bytes)
-{
-	uint64_t usable = vmem_usable_for(&v->sizes, bytes, v->cfg.memory_block_bytes);
-
-	v->sizes.requested_bytes = bytes;
-	v->sizes.usable_bytes = max_u64(v->sizes.usable_bytes, usable);
-	expect_unplug(v, v->env.elastic->blocks.nr, HUGE_AT_ONCE_BYTES);
-	interrupt_config(v);
-}
-
 int vmem_request(struct vmem *v, uint64_t bytes)
 {
 	int r = vmem_check_target(&v->sizes, bytes);
 
-	if (r)
-		return r;
-	resize_cancel(&v->job, loop_now(v->env.loop));
-	set_requested(v, bytes);
-	publish(v);
-	return 0;
+	if (!r)
+		resize_job_set_target(&v->job, bytes);
+	return r;
 }
 
 int vmem_resize(struct vmem *v, uint64_t target_bytes, uint64_t deadline_ns)
 {
-	uint64_t now = loop_now(v->env.loop);
 	int r = vmem_check_target(&v->sizes, target_bytes);
 
-	if (r)
-		return r;
-	if (v->job.state == RESIZE_RUNNING) {
-		resize_cancel(&v->job, now);
-		publish(v);
-	}
-	set_requested(v, target_bytes);
-	resize_driver(&v->job, virtio_live(&v->dev), now);
-	resize_start(&v->job, target_bytes, plugged_bytes(v), guest_limit(v), deadline_ns, now);
-	publish(v);
-	return 0;
+	if (!r)
+		resize_job_start(&v->job, target_bytes, deadline_ns);
+	return r;
 }
 
-int vmem_cancel(struct vmem *v)
-{
-	if (v->job.state != RESIZE_RUNNING)
-		return -ENOENT;
-	resize_cancel(&v->job, loop_now(v->env.loop));
-	set_requested(v, plugged_bytes(v));
-	publish(v);
-	return 0;
-}
+int vmem_cancel(struct vmem *v) { return resize_job_cancel(&v->job); }
 
-struct resize_status vmem_job(const struct vmem *v) { return resize_status(&v->job, loop_now(v->env.loop)); }
+struct resize_status vmem_job(const struct vmem *v) { return resize_job_status(&v->job); }
 
 void vmem_system_reset(struct vmem *v)
 {
 	if (!elastic_reset(v->env.elastic))
 		restart_usable(v);
-	resize_system_reset(&v->job, plugged_bytes(v), guest_limit(v), loop_now(v->env.loop));
-	publish(v);
+	resize_job_system_reset(&v->job);
 }
 
 void vmem_info(const struct vmem *v, struct vmem_info *info)

@@ -9,7 +9,7 @@
 #ifndef EBB_DEVICES_VIRTIO_MEM_H
 #define EBB_DEVICES_VIRTIO_MEM_H
 
-#include "devices/resize.h"
+#include "devices/resize_job.h"
 #include "devices/virtio_mem_rules.h"
 #include "virtio/device.h"
 #include "vmm/base/loop.h"
@@ -75,7 +75,6 @@ struct vmem_counters {
 	uint64_t unknown_requests;
 	uint64_t responses[4]; /* by VIRTIO_MEM_RESP_* */
 	uint64_t busys[VMEM_NR_BUSY];
-	uint64_t config_interrupts;
 };
 
 struct vmem_info {

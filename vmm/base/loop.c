@@ -182,6 +182,16 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns)
 	*p = timer;
 }
 
+void loop_timer_move(struct loop *loop, struct loop_timer *timer, uint64_t at_ns)
+{
+	if (timer->at_ns == at_ns)
+		return;
+	if (at_ns)
+		loop_timer_set(loop, timer, at_ns);
+	else
+		loop_timer_cancel(loop, timer);
+}
+
 /* Those due when the turn began: one that is armed again for the past waits for the next turn. */
 static void run_timers(struct loop *loop)
 {

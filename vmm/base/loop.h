@@ -52,6 +52,11 @@ struct loop_timer {
 /* (Re)arms TIMER for the time AT_NS; one in the past fires on the next turn. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+/*
+ * Sets TIMER for AT_NS; 0 cancels it. One that is set for that time stays as it is: set anew while
+ * due, it would fire a turn later.
+ */
+void loop_timer_move(struct loop *loop, struct loop_timer *timer, uint64_t at_ns);
 
 /* Runs until loop_stop() or until a host error (-errno, logged). */
 int must_check loop_run(struct loop *loop);
