@@ -3,7 +3,7 @@
  * reclaim.h - a run of free page hinting as a job: the host publishes a command id, the guest takes
  * its free memory into its hands, names it block by block, and holds it until the host says DONE
  * (virtio, Traditional Memory Balloon Device / Free Page Hinting). Pure: the monotonic time is an
- * argument, the caller publishes reclaim_cmd_id() and acts.
+ * argument, the caller shows the driver ->cmd_id and acts.
  */
 #ifndef EBB_DEVICES_RECLAIM_H
 #define EBB_DEVICES_RECLAIM_H
