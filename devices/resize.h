@@ -2,9 +2,9 @@
 /*
  * resize.h - a resize as a job: from a target to done, short (with the reason) or cancelled.
  * Of elastic memory (a size is what is plugged) or of a balloon (what is not ballooned).
- * Pure: no I/O, the monotonic time is an argument, the caller sets the timer and raises the
- * interrupt. One struct lives as long as its device and runs one job after the other; it is also
- * fed between jobs, so that a new job knows its driver.
+ * Pure: no I/O, the monotonic time is an argument, the caller (devices/resize_job.h) sets the timer
+ * and raises the interrupt. One struct lives as long as its device and runs one job after the
+ * other; it is also fed between jobs, so that a new job knows its driver.
  *
  * Linux retries a failed unplug after 50 to 300 s only. While a job is short of its target the
  * configuration interrupt is raised again, which Linux takes as "try now" (the specification
@@ -30,9 +30,9 @@ enum resize_kind { RESIZE_VMEM, RESIZE_BALLOON };
 enum resize_reason {
 	RESIZE_UNHINDERED,
 	RESIZE_NO_DRIVER,     /* no driver is ready */
-	RESIZE_REFUSED,	      /* its latest request was an error: Linux gives the device up then */
-	RESIZE_BUSY,	      /* its latest request was put off */
-	RESIZE_NACK,	      /* its latest request was for more than what is left to the target */
+	RESIZE_REFUSED,	      /* its request was an error: Linux gives the device up then */
+	RESIZE_BUSY,	      /* its request was put off */
+	RESIZE_NACK,	      /* its request was for more than what is left */
 	RESIZE_USABLE_REGION, /* what is left of the region is no whole guest memory block */
 	RESIZE_SILENT,	      /* no request at all, despite interrupts */
 	RESIZE_STOPPED,	      /* requests came, then no more progress */
@@ -44,7 +44,7 @@ enum resize_answer {
 	RESIZE_ACCEPTED,
 	RESIZE_PUT_OFF,	 /* for now: the driver may ask for the same again */
 	RESIZE_TOO_MUCH, /* more than is left up to the target */
-	RESIZE_ERROR,	 /* never possible, so the driver is at fault */
+	RESIZE_ERROR,	 /* against the rules: the driver is at fault */
 };
 
 struct resize {
@@ -72,15 +72,20 @@ struct resize {
  */
 void resize_start(struct resize *r, uint64_t target_bytes, uint64_t plugged_bytes,
 		  uint64_t limit_bytes, uint64_t deadline_ns, uint64_t now_ns);
+/* Ends a running job as cancelled; without one nothing happens. */
 void resize_cancel(struct resize *r, uint64_t now_ns);
 
-/* What happened. Each may end the job, see ->state. */
+/* What happened, between jobs, too. Each may end the job, see ->state. */
+
+/* A driver is there and ready, or not. */
 void resize_driver(struct resize *r, bool ready, uint64_t now_ns);
 /*
- * The driver's request was answered. PUT_OFF_TEXT, of RESIZE_PUT_OFF only: why, for people, as the end
- * of a sentence ("the guest's request was put off: ..."). It is kept, not copied: a string constant.
+ * The driver's request was answered. PUT_OFF_TEXT, of RESIZE_PUT_OFF only: why, for people, as the
+ * end of a sentence ("the guest's request was put off: ..."). It is kept, not copied: a string
+ * constant.
  */
 void resize_answered(struct resize *r, enum resize_answer answer, const char *put_off_text);
+/* The size is PLUGGED_BYTES now, and the guest could reach LIMIT_BYTES (UINT64_MAX: no limit). */
 void resize_plugged(struct resize *r, uint64_t plugged_bytes, uint64_t limit_bytes,
 		    uint64_t now_ns);
 /* The machine was reset and memory unplugged, by no doing of the guest; the job goes on. */
@@ -103,6 +108,7 @@ struct resize_status {
 	uint32_t nr_raises, nr_ignored, nr_requests;
 	const char *put_off_text; /* of RESIZE_BUSY: why, for people */
 };
+/* The latest job as of NOW_NS. */
 struct resize_status resize_status(const struct resize *r, uint64_t now_ns);
 
 /* "none", "running", "done", "short", "cancelled". */

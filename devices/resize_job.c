@@ -93,7 +93,10 @@ int resize_job_cancel(struct resize_job *j)
 	return 0;
 }
 
-void resize_job_driver(struct resize_job *j, bool ready) { resize_driver(&j->model, ready, now_of(j)); }
+void resize_job_driver(struct resize_job *j, bool ready)
+{
+	resize_driver(&j->model, ready, now_of(j));
+}
 
 void resize_job_answered(struct resize_job *j, enum resize_answer answer, const char *put_off_text)
 {

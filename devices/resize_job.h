@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * resize_job.h - runs the resize jobs of one device: what stands around the model (devices/resize.h),
- * namely its timer, the interrupts, the driver that comes and goes, and the callbacks.
+ * resize_job.h - runs the resize jobs of one device: what stands around the model
+ * (devices/resize.h), namely its timer, the interrupts, the driver that comes and goes, and the
+ * callbacks.
  *
- * One struct is embedded in each device whose size can be changed (virtio-mem, the balloon) and lives
- * as long as it. The device says what its size is, and is told which size its driver shall read.
+ * One struct is embedded in each device whose size can be changed (virtio-mem, the balloon) and
+ * lives as long as it. The device says what its size is, and is told which size its driver shall
+ * read.
  *
  * Thread: the loop, under the device lock; resize_job_driver() also on a vCPU thread that holds the
  * lock. None of these functions fails but resize_job_cancel().
@@ -67,14 +69,17 @@ int must_check resize_job_cancel(struct resize_job *j);
 /* Sets the target and interrupts the driver, without a job; a running one is cancelled. Tells. */
 void resize_job_set_target(struct resize_job *j, uint64_t target_bytes);
 
-/* What happens to the device. The first two do not tell: the device does when it has done its work. */
+/*
+ * What happens to the device. The first two do not tell: the device does, when all of its work is
+ * done.
+ */
 
 /* A driver is there, or (as after a device reset) is not. Leaves the timer alone. */
 void resize_job_driver(struct resize_job *j, bool ready);
 /* A request of the driver was answered, after which the size is what it is (resize_answered()). */
 void resize_job_answered(struct resize_job *j, enum resize_answer answer,
 			 const char *put_off_text);
-/* The machine was reset, and with it the size; target and job stay (resize_system_reset()). Tells. */
+/* The machine was reset, and so was the size; target and job stay. Tells. */
 void resize_job_system_reset(struct resize_job *j);
 
 /*

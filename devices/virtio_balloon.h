@@ -8,7 +8,8 @@
  * declined do not exist, the ones after them move up (as Linux does; the specification's table has
  * fixed ones).
  *
- * Thread: the loop, under the device lock.
+ * Thread: the loop, under the device lock. Sizes are in bytes, times in nanoseconds of loop_now()
+ * unless a name says otherwise. A function that returns an error has changed nothing.
  */
 #ifndef EBB_DEVICES_VIRTIO_BALLOON_H
 #define EBB_DEVICES_VIRTIO_BALLOON_H
@@ -16,7 +17,7 @@
 #include "devices/balloon_stats.h"
 #include "devices/balloon_ws.h"
 #include "devices/reclaim.h"
-#include "devices/resize_job.h"
+#include "devices/resize.h"
 #include "virtio/device.h"
 #include "vmm/base/loop.h"
 #include "vmm/memory/returned.h"
@@ -37,8 +38,9 @@ struct balloon_env {
 	struct returned *returned;
 	/*
 	 * For hinting; needed with cfg.hinting. From log_start() to log_stop() it is noted what is
-	 * written, by anybody; freeze() stops all vCPUs and brings WRITTEN up to date, if it is noted,
-	 * thaw() lets them go on. freeze() may also fail: nothing has stopped then.
+	 * written, by anybody; log_start() may fail (-errno): no run starts then. freeze() stops
+	 * all vCPUs and brings WRITTEN up to date, if it is noted, thaw() lets them go on. freeze()
+	 * may fail, too (-errno): nothing has stopped then, and the run ends short.
 	 */
 	const struct written *written;
 	int (*log_start)(void *ctx);
@@ -54,41 +56,56 @@ struct balloon_env {
 	void *ctx;
 };
 
-/* -ENOMEM, logged. */
+/*
+ * CFG and ENV are copied; CFG's boot_bytes is a multiple of 4 KiB, below 16 TiB. The target is all
+ * of it: nothing is to be ballooned. -ENOMEM, logged.
+ */
 int must_check balloon_new(struct balloon **out, const struct balloon_cfg *cfg,
 			   const struct balloon_env *env);
+/* Calls no callback but log_stop(). NULL: no effect. */
 void balloon_free(struct balloon *b);
-/* To be put behind a transport. */
+/* To be put behind a transport; it lives as long as B. */
 struct virtio_dev *balloon_dev(struct balloon *b);
-/* The machine is reset: memory is whole again; the target and a running job stay. */
+/*
+ * The machine is reset, after the transport has reset the device: memory is whole again. A run of
+ * hinting ends short; the target and a running job stay, and the next driver inflates to it.
+ */
 void balloon_system_reset(struct balloon *b);
 
 /*
  * The guest shall have RAM_BYTES of its boot memory left (rounded up to 4 KiB; at most all of it).
- * As a job (devices/resize.h) that ends `short` at DEADLINE_NS (monotonic, 0: none); the target
- * stays then. A running one is cancelled first.
+ * As a job (devices/resize.h) that ends `short` at DEADLINE_NS (0: no deadline); the target stays
+ * then. A running one is cancelled first. job_changed() tells of both.
  */
 void balloon_resize(struct balloon *b, uint64_t ram_bytes, uint64_t deadline_ns);
-/* Ends the running job; the target becomes what is reached. -ENOENT: no job is running. */
+/*
+ * Ends the running job; the target becomes what is reached, so that the guest stops there.
+ * -ENOENT: no job is running.
+ */
 int must_check balloon_cancel(struct balloon *b);
+/* The latest job, as of now. */
 struct resize_status balloon_job(const struct balloon *b);
 
-/* A sample every INTERVAL_S seconds; 0: none by itself. */
+/* Asks for a sample every INTERVAL_S seconds, whether or not a driver is there; 0: no more. */
 void balloon_poll_stats(struct balloon *b, uint64_t interval_s);
-/* Asks for a sample now, stats_arrived() tells when it is there. -ENODEV: no driver with them. */
+/* Asks for a sample now; stats_arrived() tells when it is there. -ENODEV: no driver with them. */
 int must_check balloon_ask_stats(struct balloon *b);
 
 /*
- * Takes the guest's free memory until DEADLINE_NS (monotonic) at most. -EBUSY: a run is under way;
- * -ENODEV: no driver with free page hinting; -errno of log_start().
+ * Starts a run of free page hinting, which takes the guest's free memory and ends at DEADLINE_NS at
+ * the latest (devices/reclaim.h); reclaim_changed() tells of start and end. Needs cfg.hinting.
+ * -EBUSY: a run is under way; -ENODEV: no driver with free page hinting; -errno of log_start().
  */
 int must_check balloon_reclaim(struct balloon *b, uint64_t deadline_ns);
-/* -ENOENT: none is running. */
+/* Ends the running run; what it has taken stays taken. -ENOENT: none is running. */
 int must_check balloon_cancel_reclaim(struct balloon *b);
 
-/* -ENODEV: no driver with working set queues; -EBUSY: the one before has not been taken yet. */
+/*
+ * Asks for the working set of NODE (NUMA node); working_set_arrived() tells it. -ENODEV: no driver
+ * with working set queues; -EBUSY: the driver has not taken the notification before this one yet.
+ */
 int must_check balloon_ask_working_set(struct balloon *b, uint16_t node);
-/* Also -EINVAL: not valid (balloon_ws.h). */
+/* How the guest shall report by itself. Errors as above; -EINVAL: not valid (balloon_ws.h). */
 int must_check balloon_configure_working_set(struct balloon *b,
 					     const struct working_set_config *cfg);
 
@@ -99,15 +116,16 @@ struct balloon_info {
 	uint64_t size_bytes;	/* of RAM: what is not ballooned */
 	uint64_t claimed_bytes; /* ballooned, as the driver says */
 	uint64_t waiting_bytes; /* ballooned, about to be discarded */
-	uint64_t poll_s;
+	uint64_t poll_s;	/* of balloon_poll_stats() */
 	struct balloon_stats stats;
 	uint64_t stats_s; /* time of day of the sample, seconds; 0: none */
-	struct reclaim reclaim;
+	struct reclaim reclaim; /* the latest run */
 	struct balloon_counters {
-		uint64_t inflated_pages, deflated_pages; /* as asked for */
+		uint64_t inflated_pages, deflated_pages; /* of 4 KiB, as asked for */
 		uint64_t reports, kept_bytes; /* reported, but left alone for the page poison */
 	} counters;
 };
+/* Fills *INFO with how things are now. */
 void balloon_info(const struct balloon *b, struct balloon_info *info);
 
 #endif

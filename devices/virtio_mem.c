@@ -10,6 +10,7 @@
 #include <linux/virtio_ids.h>
 #include <string.h>
 
+#include "devices/resize_job.h"
 #include "vmm/base/log.h"
 
 /* A guest huge page must not span two blocks, or unplugging one would release nothing. */
@@ -277,15 +278,18 @@ static void job_changed(void *ctx)
 
 static void init_job(struct vmem *v)
 {
-	resize_job_init(&v->job, RESIZE_VMEM,
-			&(struct resize_job_env){ .loop = v->env.loop,
-						  .dev = &v->dev,
-						  .size_bytes = job_size,
-						  .limit_bytes = job_limit,
-						  .set_target = job_set_target,
-						  .size_changed = job_size_changed,
-						  .job_changed = job_changed,
-						  .ctx = v });
+	struct resize_job_env env = {
+		.loop = v->env.loop,
+		.dev = &v->dev,
+		.size_bytes = job_size,
+		.limit_bytes = job_limit,
+		.set_target = job_set_target,
+		.size_changed = job_size_changed,
+		.job_changed = job_changed,
+		.ctx = v,
+	};
+
+	resize_job_init(&v->job, RESIZE_VMEM, &env);
 }
 
 /* The host's side. */

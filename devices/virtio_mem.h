@@ -9,7 +9,7 @@
 #ifndef EBB_DEVICES_VIRTIO_MEM_H
 #define EBB_DEVICES_VIRTIO_MEM_H
 
-#include "devices/resize_job.h"
+#include "devices/resize.h"
 #include "devices/virtio_mem_rules.h"
 #include "virtio/device.h"
 #include "vmm/base/loop.h"
