@@ -174,7 +174,7 @@ static void check_message(const struct agent_message *m)
 	fuzz_check(m->bytes <= AGENT_BYTES_MAX && m->why <= AGENT_NEED_REQUEST);
 	fuzz_check(m->kind != AGENT_STATUS || (st->total_bytes <= AGENT_BYTES_MAX &&
 					       st->available_bytes <= AGENT_BYTES_MAX));
-	fuzz_check(ws->nr_bins <= BALLOON_WS_BINS && ws->node <= 65535);
+	fuzz_check(ws->nr_bins <= WORKING_SET_BINS && ws->node <= 65535);
 	for (unsigned int i = 0; i < ws->nr_bins; i++) {
 		fuzz_check(ws->bins[i].idle_ms > before);
 		before = ws->bins[i].idle_ms;
