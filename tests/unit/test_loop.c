@@ -250,6 +250,35 @@ Test(loop, cancelled_timer_does_not_fire)
 	loop_timer_cancel(loop, &b.timer);
 }
 
+Test(loop, moved_timer_fires_at_its_new_time_or_not_at_all)
+{
+	struct letter a = { .name = 0 }, b = a;
+	uint64_t now = loop_now(loop);
+
+	arm(&a, 'a', now + 5 * NS_PER_MS);
+	arm(&b, 'b', now + 10 * NS_PER_MS);
+	loop_timer_move(loop, &a.timer, now + 15 * NS_PER_MS);
+	run_for(20);
+	cr_assert_str_eq(fired, "ba");
+	loop_timer_move(loop, &a.timer, now + 30 * NS_PER_MS);
+	loop_timer_move(loop, &a.timer, 0);
+	run_for(20);
+	cr_assert_eq(nr_fired, 2);
+}
+
+/* Set anew it would come after the other. */
+Test(loop, timer_moved_to_its_own_time_keeps_its_turn)
+{
+	struct letter a = { .name = 0 }, b = a;
+	uint64_t now = loop_now(loop);
+
+	arm(&a, 'a', now);
+	arm(&b, 'b', now);
+	loop_timer_move(loop, &a.timer, now);
+	run_for(1);
+	cr_assert_str_eq(fired, "ab");
+}
+
 Test(loop, timer_may_arm_itself_again)
 {
 	struct letter a = { .again_ns = 2 * NS_PER_MS };
