@@ -8,7 +8,7 @@
 
 _Static_assert(BALLOON_WS_BINS <= WORKING_SET_BINS, "a report fits");
 
-const char *working_set_parse(struct working_set *out, const struct balloon_ws_report *report)
+const char *balloon_ws_parse(struct working_set *out, const struct balloon_ws_report *report)
 {
 	uint64_t before = 0;
 
@@ -33,7 +33,7 @@ const char *working_set_parse(struct working_set *out, const struct balloon_ws_r
 	return "working set without a last bin";
 }
 
-bool working_set_config_valid(const struct working_set_config *c)
+bool balloon_ws_config_valid(const struct working_set_config *c)
 {
 	if (!c->nr_ages || c->nr_ages >= BALLOON_WS_BINS)
 		return false;
@@ -43,13 +43,13 @@ bool working_set_config_valid(const struct working_set_config *c)
 	return true;
 }
 
-struct balloon_ws_notify working_set_request(uint16_t node)
+struct balloon_ws_notify balloon_ws_request(uint16_t node)
 {
 	return (struct balloon_ws_notify){ .op = le16_of(BALLOON_WS_REQUEST),
 					   .node_id = le16_of(node) };
 }
 
-struct balloon_ws_notify working_set_configure(const struct working_set_config *c)
+struct balloon_ws_notify balloon_ws_configure(const struct working_set_config *c)
 {
 	struct balloon_ws_notify n = {
 		.op = le16_of(BALLOON_WS_CONFIG),
@@ -58,7 +58,7 @@ struct balloon_ws_notify working_set_configure(const struct working_set_config *
 		.refresh_interval = le32_of(c->refresh_interval_ms),
 	};
 
-	assert(working_set_config_valid(c));
+	assert(balloon_ws_config_valid(c));
 	for (unsigned int i = 0; i < BALLOON_WS_BINS; i++)
 		n.idle_age[i] = le32_of(i < c->nr_ages ? c->age_ms[i] : UINT32_MAX);
 	return n;

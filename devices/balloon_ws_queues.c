@@ -21,7 +21,7 @@ const char *balloon_ws_queues_report(void *ctx, struct chain *c)
 
 	if (chain_readable(c) != sizeof(report) || chain_read_obj(c, &report))
 		return "a working set that is not of 776 bytes that exist";
-	wrong = working_set_parse(&ws, &report);
+	wrong = balloon_ws_parse(&ws, &report);
 	if (!wrong && w->arrived)
 		w->arrived(w->ctx, &ws);
 	return wrong;
@@ -80,12 +80,12 @@ static int notify(struct balloon_ws_queues *w, struct balloon_ws_notify notifica
 
 int balloon_ws_queues_ask(struct balloon_ws_queues *w, uint16_t node)
 {
-	return notify(w, working_set_request(node));
+	return notify(w, balloon_ws_request(node));
 }
 
 int balloon_ws_queues_configure(struct balloon_ws_queues *w, const struct working_set_config *cfg)
 {
-	if (!working_set_config_valid(cfg))
+	if (!balloon_ws_config_valid(cfg))
 		return -EINVAL;
-	return notify(w, working_set_configure(cfg));
+	return notify(w, balloon_ws_configure(cfg));
 }

@@ -39,7 +39,7 @@ void balloon_ws_queues_kick(struct balloon_ws_queues *w, unsigned int queue);
  * before has not got a buffer yet.
  */
 int must_check balloon_ws_queues_ask(struct balloon_ws_queues *w, uint16_t node);
-/* Says how to report. Errors as above; -EINVAL: CFG is not valid (working_set_config_valid()). */
+/* Says how to report. Errors as above; -EINVAL: CFG is not valid (balloon_ws_config_valid()). */
 int must_check balloon_ws_queues_configure(struct balloon_ws_queues *w,
 					   const struct working_set_config *cfg);
 

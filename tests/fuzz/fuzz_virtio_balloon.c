@@ -860,7 +860,7 @@ static void send_working_set(void)
 		report.bins[i].idle_age = le64_of(i == (how >> 3) ? UINT64_MAX : i + fuzz_u8(&in));
 		report.bins[i].anon_bytes = le64_of(fuzz_u8(&in));
 	}
-	breaks = (how & 0xe0) == 0xe0 || working_set_parse(&ws, &report);
+	breaks = (how & 0xe0) == 0xe0 || balloon_ws_parse(&ws, &report);
 	send_bytes(WS_REPORT, GPA(MESSAGE_AT), &report, sizeof(report) - ((how & 0xe0) == 0xe0),
 		   how, breaks, false);
 	fuzz_check(rig.nr_working_sets - before == !breaks);

@@ -32,7 +32,7 @@ Test(balloon_ws, a_report_of_any_number_of_bins_is_taken)
 		setup();
 		report.node_id = le32_of(7 + nr);
 		bins(nr);
-		cr_expect_null(working_set_parse(&ws, &report));
+		cr_expect_null(balloon_ws_parse(&ws, &report));
 		cr_expect_eq(ws.node, 7 + nr);
 		cr_expect_eq(ws.error, 0);
 		cr_assert_eq(ws.nr_bins, nr);
@@ -49,25 +49,25 @@ Test(balloon_ws, what_follows_the_last_bin_is_not_looked_at)
 {
 	bins(3);
 	report.bins[3].idle_age = le64_of(1);
-	cr_expect_null(working_set_parse(&ws, &report));
+	cr_expect_null(balloon_ws_parse(&ws, &report));
 	cr_expect_eq(ws.nr_bins, 3);
 }
 
 Test(balloon_ws, ages_must_rise_from_above_zero_up_to_a_last_bin)
 {
-	cr_expect_not_null(working_set_parse(&ws, &report), "all zeros");
+	cr_expect_not_null(balloon_ws_parse(&ws, &report), "all zeros");
 	bins(4);
 	report.bins[2].idle_age = report.bins[1].idle_age;
-	cr_expect_not_null(working_set_parse(&ws, &report), "twice the same");
+	cr_expect_not_null(balloon_ws_parse(&ws, &report), "twice the same");
 	bins(4);
 	report.bins[0].idle_age = le64_of(5000);
-	cr_expect_not_null(working_set_parse(&ws, &report), "falling");
+	cr_expect_not_null(balloon_ws_parse(&ws, &report), "falling");
 	bins(4);
 	report.bins[0].idle_age = le64_of(0);
-	cr_expect_not_null(working_set_parse(&ws, &report), "a bin for nothing");
+	cr_expect_not_null(balloon_ws_parse(&ws, &report), "a bin for nothing");
 	bins(BALLOON_WS_BINS);
 	report.bins[BALLOON_WS_BINS - 1].idle_age = le64_of(UINT64_MAX - 1);
-	cr_expect_not_null(working_set_parse(&ws, &report), "no last bin");
+	cr_expect_not_null(balloon_ws_parse(&ws, &report), "no last bin");
 }
 
 Test(balloon_ws, an_error_is_an_errno_and_comes_without_bins)
@@ -76,16 +76,16 @@ Test(balloon_ws, an_error_is_an_errno_and_comes_without_bins)
 
 	report.error = le32_of(0u - 22);
 	report.node_id = le32_of(3);
-	cr_expect_null(working_set_parse(&ws, &report));
+	cr_expect_null(balloon_ws_parse(&ws, &report));
 	cr_expect_eq(ws.error, 22);
 	cr_expect_eq(ws.node, 3);
 	cr_expect_eq(ws.nr_bins, 0);
 	report.error = le32_of(0u - 4095);
-	cr_expect_null(working_set_parse(&ws, &report));
+	cr_expect_null(balloon_ws_parse(&ws, &report));
 	cr_expect_eq(ws.error, 4095);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		report.error = le32_of(bad[i]);
-		cr_expect_not_null(working_set_parse(&ws, &report), "%#x", bad[i]);
+		cr_expect_not_null(balloon_ws_parse(&ws, &report), "%#x", bad[i]);
 	}
 }
 
@@ -93,27 +93,27 @@ Test(balloon_ws, a_configuration_has_rising_borders_between_one_and_one_less_tha
 {
 	struct working_set_config c = { .nr_ages = 2, .age_ms = { 1000, 2000 } };
 
-	cr_expect(working_set_config_valid(&c));
+	cr_expect(balloon_ws_config_valid(&c));
 	c.age_ms[1] = 1000;
-	cr_expect_not(working_set_config_valid(&c));
+	cr_expect_not(balloon_ws_config_valid(&c));
 	c.age_ms[1] = 999;
-	cr_expect_not(working_set_config_valid(&c));
+	cr_expect_not(balloon_ws_config_valid(&c));
 	c.age_ms[1] = UINT32_MAX;
-	cr_expect_not(working_set_config_valid(&c), "the last bin comes by itself");
+	cr_expect_not(balloon_ws_config_valid(&c), "the last bin comes by itself");
 	c.age_ms[1] = UINT32_MAX - 1;
-	cr_expect(working_set_config_valid(&c));
+	cr_expect(balloon_ws_config_valid(&c));
 	c.age_ms[0] = 0;
-	cr_expect_not(working_set_config_valid(&c));
+	cr_expect_not(balloon_ws_config_valid(&c));
 	c.nr_ages = 0;
-	cr_expect_not(working_set_config_valid(&c));
+	cr_expect_not(balloon_ws_config_valid(&c));
 	for (unsigned int i = 0; i < BALLOON_WS_BINS; i++)
 		c.age_ms[i] = i + 1;
 	c.nr_ages = BALLOON_WS_BINS - 1;
-	cr_expect(working_set_config_valid(&c));
+	cr_expect(balloon_ws_config_valid(&c));
 	c.nr_ages = BALLOON_WS_BINS;
-	cr_expect_not(working_set_config_valid(&c));
+	cr_expect_not(balloon_ws_config_valid(&c));
 	c.nr_ages = UINT32_MAX;
-	cr_expect_not(working_set_config_valid(&c));
+	cr_expect_not(balloon_ws_config_valid(&c));
 }
 
 /* Byte by byte, so that the layout is seen. */
@@ -124,7 +124,7 @@ Test(balloon_ws, a_configuration_on_the_wire)
 					.refresh_interval_ms = 0x0708090a,
 					.nr_ages = 1,
 					.age_ms = { 0x0b0c0d0e } };
-	struct balloon_ws_notify n = working_set_configure(&c);
+	struct balloon_ws_notify n = balloon_ws_configure(&c);
 	static const uint8_t begin[] = { 2, 0, 2, 1, 6, 5, 4, 3, 10, 9, 8, 7, 14, 13, 12, 11 };
 	const uint8_t *wire = (const uint8_t *)&n;
 
@@ -135,7 +135,7 @@ Test(balloon_ws, a_configuration_on_the_wire)
 
 Test(balloon_ws, a_request_on_the_wire)
 {
-	struct balloon_ws_notify n = working_set_request(0x0304);
+	struct balloon_ws_notify n = balloon_ws_request(0x0304);
 	static const uint8_t begin[] = { 1, 0, 4, 3 };
 	const uint8_t *wire = (const uint8_t *)&n;
 
