@@ -77,9 +77,14 @@ def a_shrink_that_cannot_finish_says_why_and_the_next_one_completes_soon():
         # A guest that is made too small kills processes as soon as one of them needs a page. So
         # nothing runs in it: dd fills a buffer of anonymous memory, then waits for a reader, who
         # waits for a word. Movable memory leaves the kernel a reserve in the boot memory's zone.
-        vm.sh("echo '256 4 4 0' > /proc/sys/vm/lowmem_reserve_ratio; mkfifo /tmp/go")
-        vm.sh("(setsid sh -c 'dd if=/dev/zero bs=700M count=1 | read word < /tmp/go' "
-              "</dev/null >/dev/null 2>&1 &)")
+        # When dd ends, its memory is free only after a while; the kernel may kill somebody for want
+        # of a page until then. Let that be one of those who wait for nothing, not our shell.
+        vm.sh("echo '256 4 4 0' > /proc/sys/vm/lowmem_reserve_ratio; mkfifo /tmp/go /tmp/never")
+        vm.sh("for i in 1 2 3; do (setsid sh -c 'echo 1000 > /proc/self/oom_score_adj; "
+              "read word < /tmp/never' </dev/null >/dev/null 2>&1 &); done")
+        vm.sh("echo -999 > /proc/$$/oom_score_adj")
+        vm.sh("(setsid sh -c 'echo 0 > /proc/self/oom_score_adj; "
+              "dd if=/dev/zero bs=700M count=1 | read word < /tmp/go' </dev/null >/dev/null 2>&1 &)")
         wait_until(lambda: vm.meminfo("AnonPages") >= 680 * MiB, 120, "anonymous memory in use")
         job = vm.resize_wait(0, 60, timeout=8)
         assert job["state"] == "short", job
