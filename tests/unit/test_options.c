@@ -42,11 +42,11 @@ static int set_never(void *target, const char *value)
 }
 
 static const struct option_row rows[] = {
-	{ "size", 's', "SIZE", "how large\nin all", set_size },
-	{ "quiet", 'q', NULL, "say nothing", set_quiet },
-	{ "a-rather-long-option-name", 0, "ARGUMENT", "on a line of its own", set_long },
-	{ "never", 'n', NULL, "refused", set_never },
-	{ "again", 'a', "[=S]", "with a value or without", set_again },
+	{ "size", 's', "SIZE", "how large\nin all", .set = set_size },
+	{ "quiet", 'q', NULL, "say nothing", .set = set_quiet },
+	{ "a-rather-long-option-name", 0, "ARGUMENT", "on a line of its own", .set = set_long },
+	{ "never", 'n', NULL, "refused", .set = set_never },
+	{ "again", 'a', "[=S]", "with a value or without", .set = set_again },
 	{ 0 }
 };
 static const struct verb verb = { "try", "WORD... [OPTION...]", "try things", rows, NULL };
@@ -328,4 +328,108 @@ Test(options, value_that_may_be_left_out_is_never_the_next_word)
 	one_set('a', "");
 	cr_assert_eq(PARSE(0, "-a2"), 0);
 	one_set('a', "2");
+}
+
+/* --- rows that name a field ------------------------------------------------------------------- */
+
+enum colour { RED, GREEN, BLUE };
+struct fields {
+	bool quiet, warm, cold;
+	enum colour colour;
+	const char *text;
+	uint64_t bytes, wait_ns, pause_ns;
+	unsigned int nr;
+};
+
+static const struct option_row field_rows[] = {
+	{ "quiet", 'q', NULL, "", OPTION_TRUE(struct fields, quiet) },
+	{ "warm", 0, "on|off", "", OPTION_FIRST_WORD(struct fields, warm) },
+	{ "heating", 0, "on|off", "", OPTION_SECOND_WORD(struct fields, cold) },
+	{ "colour", 0, "red|green|blue", "", OPTION_WORD(struct fields, colour) },
+	{ "text", 0, "TEXT", "", OPTION_STRING(struct fields, text) },
+	{ "size", 0, "SIZE", "", OPTION_SIZE(struct fields, bytes) },
+	{ "nr", 0, "N", "", OPTION_NUMBER(struct fields, nr, 2, 4294967295) },
+	{ "wait", 0, "S", "", OPTION_SECONDS(struct fields, wait_ns) },
+	{ "pause", 0, "S", "", OPTION_SECONDS_OR_0(struct fields, pause_ns) },
+	{ 0 }
+};
+static const struct verb field_verb = { "try", "", "", field_rows, NULL };
+static struct fields fields;
+
+static int store(const char *word)
+{
+	const char *argv[] = { "try", word, NULL };
+
+	return options_parse(&field_verb, 2, (char **)(uintptr_t)argv, &fields, NULL, 0);
+}
+
+Test(options, rows_store_what_their_fields_hold)
+{
+	fields = (struct fields){ .cold = true };
+	cr_assert_eq(store("--quiet"), 0);
+	cr_assert(fields.quiet && !fields.warm);
+	cr_assert_eq(store("--warm=on"), 0);
+	cr_assert_eq(store("--heating=on"), 0);
+	cr_assert(fields.warm && !fields.cold);
+	cr_assert_eq(store("--warm=off"), 0);
+	cr_assert_eq(store("--heating=off"), 0);
+	cr_assert(!fields.warm && fields.cold);
+	cr_assert_eq(store("--colour=blue"), 0);
+	cr_assert_eq(fields.colour, BLUE);
+	cr_assert_eq(store("--colour=red"), 0);
+	cr_assert_eq(fields.colour, RED);
+	cr_assert_eq(store("--text=a b"), 0);
+	cr_assert_str_eq(fields.text, "a b");
+	cr_assert_eq(store("--size=1.5G"), 0);
+	cr_assert_eq(fields.bytes, 1536 * MiB);
+	cr_assert_eq(store("--nr=2"), 0);
+	cr_assert_eq(fields.nr, 2);
+	cr_assert_eq(store("--nr=4294967295"), 0);
+	cr_assert_eq(fields.nr, UINT32_MAX);
+	cr_assert_eq(store("--wait=2.5"), 0);
+	cr_assert_eq(fields.wait_ns, 5 * NS_PER_S / 2);
+	cr_assert_eq(store("--pause=0"), 0);
+	cr_assert_eq(fields.pause_ns, 0);
+}
+
+Test(options, what_a_field_does_not_hold_is_refused_and_changes_nothing)
+{
+	static const struct {
+		const char *word, *said;
+	} cases[] = {
+		{ "--warm=", "--warm: '' is neither on nor off" },
+		{ "--heating=o", "--heating: 'o' is neither on nor off" },
+		{ "--heating=on|off", "--heating: 'on|off' is neither on nor off" },
+		{ "--colour=pink", "--colour: 'pink' is none of red, green, blue" },
+		{ "--colour=gree", "--colour: 'gree' is none of red, green, blue" },
+		{ "--size=5X", "--size: '5X' is not a size; write for example 512M or 8G" },
+		{ "--nr=1", "--nr: '1' is not a number from 2 to 4294967295" },
+		{ "--nr=4294967296", "--nr: '4294967296' is not a number from 2 to 4294967295" },
+		{ "--nr=3 ", "--nr: '3 ' is not a number from 2 to 4294967295" },
+		{ "--wait=0", "--wait: '0' is not a number of seconds above 0" },
+		{ "--pause=-1", "--pause: '-1' is not a number of seconds" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fields before;
+		char line[128];
+
+		memset(&fields, 0, sizeof(fields));
+		before = fields;
+		snprintf(line, sizeof(line), "ebb: error: %s\n", cases[i].said);
+		stderr_keep();
+		cr_expect_eq(store(cases[i].word), -EINVAL, "%s", cases[i].word);
+		cr_expect_str_eq(stderr_text(), line);
+		cr_expect_eq(memcmp(&fields, &before, sizeof(fields)), 0, "%s", cases[i].word);
+	}
+}
+
+Test(options, which_of_the_words_it_is)
+{
+	cr_assert_eq(options_word("--x", "on|off|auto", "on"), 0);
+	cr_assert_eq(options_word("--x", "on|off|auto", "auto"), 2);
+	stderr_keep();
+	cr_expect_eq(options_word("--x", "a|unix:PATH|none", "unix:PAT"), -EINVAL);
+	cr_assert_str_eq(stderr_text(),
+			 "ebb: error: --x: 'unix:PAT' is none of a, unix:PATH, none\n");
 }

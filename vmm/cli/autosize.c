@@ -71,13 +71,15 @@ static int set_cache_age(void *target, const char *value)
 }
 
 static const struct option_row rows[] = {
-	{ "min", 0, "SIZE", "what it always has, boot memory included", set_min },
-	{ "max", 0, "SIZE", "what it gets at most; not above boot and elastic memory", set_max },
-	{ "ceiling", 0, "SIZE|off", "the same for now, the host being short", set_ceiling },
-	{ "rate", 0, "SIZE", "the most that it gets in a second, on the average", set_rate },
+	{ "min", 0, "SIZE", "what it always has, boot memory included", .set = set_min },
+	{ "max", 0, "SIZE", "what it gets at most; not above boot and elastic memory",
+	  .set = set_max },
+	{ "ceiling", 0, "SIZE|off", "the same for now, the host being short", .set = set_ceiling },
+	{ "rate", 0, "SIZE", "the most that it gets in a second, on the average", .set = set_rate },
 	{ "cache-age", 0, "S",
-	  "page cache that it has not used for so many seconds goes (0: it stays)", set_cache_age },
-	{ "json", 'j', NULL, "as JSON, sizes in bytes", set_json },
+	  "page cache that it has not used for so many seconds goes (0: it stays)",
+	  .set = set_cache_age },
+	{ "json", 'j', NULL, "as JSON, sizes in bytes", .set = set_json },
 	{ 0 }
 };
 

@@ -207,7 +207,8 @@ static int set_hvc(void *target, const char *value)
 }
 
 static const struct option_row options[] = {
-	{ "hvc", 0, NULL, "the console on virtio, hvc0 in Linux, not the serial port", set_hvc },
+	{ "hvc", 0, NULL, "the console on virtio, hvc0 in Linux, not the serial port",
+	  .set = set_hvc },
 	{ 0 }
 };
 

@@ -69,8 +69,8 @@ static int set_timeout(void *target, const char *value)
 }
 
 static const struct option_row stop_options[] = {
-	{ "timeout", 't', "S", "stop it hard after S seconds (default 30)", set_timeout },
-	{ "force", 'f', NULL, "stop it hard at once", set_force },
+	{ "timeout", 't', "S", "stop it hard after S seconds (default 30)", .set = set_timeout },
+	{ "force", 'f', NULL, "stop it hard at once", .set = set_force },
 	{ 0 }
 };
 

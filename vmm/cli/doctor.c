@@ -20,7 +20,7 @@ static int set_json(void *target, const char *value)
 }
 
 static const struct option_row doctor_options[] = {
-	{ "json", 'j', NULL, "as JSON", set_json }, { 0 }
+	{ "json", 'j', NULL, "as JSON", .set = set_json }, { 0 }
 };
 
 static const char *const grade_name[] = {

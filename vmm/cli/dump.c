@@ -28,7 +28,7 @@ static int set_force(void *target, const char *value)
 }
 
 static const struct option_row options[] = {
-	{ "force", 'f', NULL, "replace FILE if it exists", set_force }, { 0 }
+	{ "force", 'f', NULL, "replace FILE if it exists", .set = set_force }, { 0 }
 };
 
 /*

@@ -34,7 +34,7 @@ int job_set_cancel(void *target, const char *value);
 int job_set_timeout(void *target, const char *value);
 #define JOB_WAIT_ROW                                                                               \
 	{ "wait", 'w', NULL, "wait until the job has ended, with a progress line; Ctrl-c cancels it",\
-	  job_set_wait }
+	  .set = job_set_wait }
 /* Adds the argument `timeout` to ARGS, if it was given. */
 void job_add_timeout(struct json_object *args, const struct job_options *o);
 

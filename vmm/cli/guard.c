@@ -38,9 +38,10 @@ static int set_map(void *target, const char *value)
 }
 
 static const struct option_row guard_options[] = {
-	{ "violation", 0, "WHAT", "from now on: contain, pause or kill", set_violation },
-	{ "map", 'm', "DEVICE", "the block map of a device, and its violated blocks", set_map },
-	{ "json", 'j', NULL, "as JSON, sizes in bytes", set_json },
+	{ "violation", 0, "WHAT", "from now on: contain, pause or kill", .set = set_violation },
+	{ "map", 'm', "DEVICE", "the block map of a device, and its violated blocks",
+	  .set = set_map },
+	{ "json", 'j', NULL, "as JSON, sizes in bytes", .set = set_json },
 	{ 0 }
 };
 

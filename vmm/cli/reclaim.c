@@ -10,8 +10,8 @@
 static const struct option_row rows[] = {
 	JOB_WAIT_ROW,
 	{ "timeout", 't', "S", "the job ends `short`, with its reason, after S seconds (default 60)",
-	  job_set_timeout },
-	{ "cancel", 0, NULL, "end the running job instead", job_set_cancel },
+	  .set = job_set_timeout },
+	{ "cancel", 0, NULL, "end the running job instead", .set = job_set_cancel },
 	{ 0 }
 };
 

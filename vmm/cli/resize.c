@@ -23,13 +23,16 @@ static int set_device(void *target, const char *value)
 }
 
 #define TIMEOUT_ROW                                                                                \
-	{ "timeout", 't', "S", "the job ends `short`, with its reason, after S seconds", job_set_timeout }
+	{ "timeout", 't', "S", "the job ends `short`, with its reason, after S seconds",           \
+	  .set = job_set_timeout }
 #define CANCEL_ROW                                                                                 \
-	{ "cancel", 0, NULL, "cancel the running job instead; takes no SIZE", job_set_cancel }
+	{ "cancel", 0, NULL, "cancel the running job instead; takes no SIZE",                      \
+	  .set = job_set_cancel }
 
 static const struct option_row resize_rows[] = {
 	JOB_WAIT_ROW, TIMEOUT_ROW,
-	{ "device", 'd', "ID", "SIZE is that of this device, not of the whole guest", set_device },
+	{ "device", 'd', "ID", "SIZE is that of this device, not of the whole guest",
+	  .set = set_device },
 	CANCEL_ROW, { 0 }
 };
 static const struct option_row balloon_rows[] = { JOB_WAIT_ROW, TIMEOUT_ROW, CANCEL_ROW, { 0 } };

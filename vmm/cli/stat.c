@@ -75,9 +75,10 @@ static int set_watch(void *target, const char *value)
 }
 
 static const struct option_row stat_options[] = {
-	{ "json", 'j', NULL, "as JSON, sizes in bytes; with --watch one line each time", set_json },
+	{ "json", 'j', NULL, "as JSON, sizes in bytes; with --watch one line each time",
+	  .set = set_json },
 	{ "watch", 'w', "[=S]", "show it again every S seconds (default 1); q or Ctrl-c ends",
-	  set_watch },
+	  .set = set_watch },
 	{ 0 }
 };
 

@@ -56,11 +56,11 @@ static int set_host(void *target, const char *value)
 }
 
 static const struct option_row rows[] = {
-	{ "node", 0, "N", "of this NUMA node of the guest (default: of all)", set_node },
+	{ "node", 0, "N", "of this NUMA node of the guest (default: of all)", .set = set_node },
 	{ "host", 0, "[=S]",
 	  "estimate it from outside, by what is used within S seconds (default 10) and a\n"
-	  "tenth of that; it takes so long, and needs nothing of the guest", set_host },
-	{ "json", 'j', NULL, "as JSON, sizes in bytes", set_json },
+	  "tenth of that; it takes so long, and needs nothing of the guest", .set = set_host },
+	{ "json", 'j', NULL, "as JSON, sizes in bytes", .set = set_json },
 	{ 0 }
 };
 

@@ -29,42 +29,6 @@ void config_init(struct config *cfg)
 				.autosize.rate_mib = CONFIG_GROW_RATE_MIB };
 }
 
-static int set_kernel(void *target, const char *value)
-{
-	((struct config *)target)->kernel = value;
-	return 0;
-}
-
-static int set_initrd(void *target, const char *value)
-{
-	((struct config *)target)->initrd = value;
-	return 0;
-}
-
-static int set_cmdline(void *target, const char *value)
-{
-	((struct config *)target)->cmdline = value;
-	return 0;
-}
-
-static int set_memory(void *target, const char *value)
-{
-	return options_size("--memory", value, &((struct config *)target)->boot_bytes);
-}
-
-static int set_cpus(void *target, const char *value)
-{
-	struct config *cfg = target;
-	char *rest;
-	unsigned long nr = strtoul(value, &rest, 10);
-
-	if (!isdigit((unsigned char)*value) || *rest || nr < 1 || nr > CONFIG_MAX_CPUS)
-		return fail_usage("--cpus: '%s' is not a number from 1 to %d", value,
-				  CONFIG_MAX_CPUS);
-	cfg->nr_cpus = (unsigned int)nr;
-	return 0;
-}
-
 static int set_elastic_key(struct config_elastic *e, const char *key, const char *value)
 {
 	if (!strcmp(key, "block"))
@@ -163,12 +127,6 @@ static int set_name(void *target, const char *value)
 	return 0;
 }
 
-static int set_qmp(void *target, const char *value)
-{
-	((struct config *)target)->qmp_path = value;
-	return 0;
-}
-
 /* stdio, pty, none, unix[:PATH] */
 static int set_place(const char *option, const char *value, enum console_kind *kind,
 		     const char **path)
@@ -236,59 +194,16 @@ static int set_port(void *target, const char *value)
 	return r;
 }
 
-/* The default is on; *OFF tells of the other. */
-static int set_off(const char *option, const char *value, bool *off)
-{
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return fail_usage("--%s: '%s' is neither on nor off", option, value);
-	*off = !strcmp(value, "off");
-	return 0;
-}
-
-static int set_guard(void *target, const char *value)
-{
-	return set_off("guard", value, &((struct config *)target)->guard_off);
-}
-
-static int set_balloon(void *target, const char *value)
-{
-	return set_off("balloon", value, &((struct config *)target)->no_balloon);
-}
-
-static int set_deflate_on_oom(void *target, const char *value)
-{
-	return set_off("deflate-on-oom", value, &((struct config *)target)->no_deflate_on_oom);
-}
-
-static int set_reporting(void *target, const char *value)
-{
-	return set_off("free-page-reporting", value, &((struct config *)target)->no_reporting);
-}
-
-static int set_hinting(void *target, const char *value)
-{
-	return set_off("free-page-hinting", value, &((struct config *)target)->no_hinting);
-}
-
-static int set_working_set(void *target, const char *value)
-{
-	bool off;
-	int r = set_off("working-set", value, &off);
-
-	if (!r)
-		((struct config *)target)->working_set = !off;
-	return r;
-}
-
 static int set_agent(void *target, const char *value)
 {
 	struct config *cfg = target;
-	bool off;
-	int r = set_off("agent", value, &off);
+	int word = options_word("--agent", "on|off", value);
 
-	cfg->agent = !off;
+	if (word < 0)
+		return word;
+	cfg->agent = !word;
 	cfg->autosize.agent_is_set = true;
-	return r;
+	return 0;
 }
 
 /* on, off, or bytes a second */
@@ -321,13 +236,6 @@ const char *config_violation_name(enum config_violation violation)
 	return violations[violation];
 }
 
-static int set_violation(void *target, const char *value)
-{
-	if (config_violation_parse(value, &((struct config *)target)->violation))
-		return fail_usage("--violation: '%s' is none of contain, pause, kill", value);
-	return 0;
-}
-
 static int set_huge(void *target, const char *value)
 {
 	if (huge_mode_parse(value, &((struct config *)target)->huge))
@@ -350,30 +258,6 @@ static int set_uuid(void *target, const char *value)
 	return 0;
 }
 
-static int set_kvm(void *target, const char *value)
-{
-	((struct config *)target)->kvm_path = value;
-	return 0;
-}
-
-static int set_userfaultfd(void *target, const char *value)
-{
-	((struct config *)target)->uffd_path = value;
-	return 0;
-}
-
-static int set_pid_file(void *target, const char *value)
-{
-	((struct config *)target)->pid_file = value;
-	return 0;
-}
-
-static int set_log_file(void *target, const char *value)
-{
-	((struct config *)target)->log_file = value;
-	return 0;
-}
-
 static int set_log_format(void *target, const char *value)
 {
 	enum log_format format;
@@ -393,58 +277,6 @@ static int set_config(void *target, const char *value)
 	return 0;
 }
 
-static int set_print_config(void *target, const char *value)
-{
-	(void)value;
-	((struct config *)target)->print = true;
-	return 0;
-}
-
-static int set_no_reboot(void *target, const char *value)
-{
-	(void)value;
-	((struct config *)target)->no_reboot = true;
-	return 0;
-}
-
-static int set_panic(void *target, const char *value)
-{
-	if (strcmp(value, "shutdown") != 0 && strcmp(value, "pause") != 0)
-		return fail_usage("--panic: '%s' is neither shutdown nor pause", value);
-	((struct config *)target)->panic_pauses = !strcmp(value, "pause");
-	return 0;
-}
-
-static int set_timeout(void *target, const char *value)
-{
-	uint64_t *ns = &((struct config *)target)->timeout_ns;
-
-	if (options_seconds(value, ns) || !*ns)
-		return fail_usage("--timeout: '%s' is not a number of seconds above 0", value);
-	return 0;
-}
-
-static int set_debug_exit(void *target, const char *value)
-{
-	(void)value;
-	((struct config *)target)->debug_exit = true;
-	return 0;
-}
-
-static int set_background(void *target, const char *value)
-{
-	(void)value;
-	((struct config *)target)->background = true;
-	return 0;
-}
-
-static int set_paused(void *target, const char *value)
-{
-	(void)value;
-	((struct config *)target)->paused = true;
-	return 0;
-}
-
 static int set_loglevel(void *target, const char *value)
 {
 	enum log_level level;
@@ -458,109 +290,124 @@ static int set_loglevel(void *target, const char *value)
 
 const struct option_row config_options[] = {
 	{ "kernel", 'k', "FILE",
-	  "Linux bzImage, or an ELF file with a PVH note: vmlinux, bare-metal guest", set_kernel },
-	{ "initrd", 'i', "FILE", "initial RAM disk", set_initrd },
-	{ "params", 'p', "TEXT", "kernel command line", set_cmdline },
-	{ "memory", 'm', "SIZE", "boot memory, fixed (default 512M)", set_memory },
+	  "Linux bzImage, or an ELF file with a PVH note: vmlinux, bare-metal guest",
+	  OPTION_STRING(struct config, kernel) },
+	{ "initrd", 'i', "FILE", "initial RAM disk", OPTION_STRING(struct config, initrd) },
+	{ "params", 'p', "TEXT", "kernel command line", OPTION_STRING(struct config, cmdline) },
+	{ "memory", 'm', "SIZE", "boot memory, fixed (default 512M)",
+	  OPTION_SIZE(struct config, boot_bytes) },
 	{ "elastic", 'e', "SIZE[,KEY=VALUE]...",
 	  "memory that comes and goes (virtio-mem), up to SIZE; may be repeated\n"
 	  "block=SIZE      unit, a power of two, at least 2M (default 2M)\n"
 	  "requested=SIZE  what the guest is asked to plug at start (default 0)\n"
 	  "id=ID           name of the device (default mem0, mem1, ...)",
-	  set_elastic },
+	  .set = set_elastic },
 	{ "max", 0, "SIZE",
 	  "the guest's agent asks for memory and gets it, up to SIZE in all, boot memory\n"
-	  "included; without --elastic there is as much of that", config_set_max },
-	{ "min", 0, "SIZE", "what it always has (default: its boot memory)", config_set_min },
+	  "included; without --elastic there is as much of that", .set = config_set_max },
+	{ "min", 0, "SIZE", "what it always has (default: its boot memory)",
+	  OPTION_SIZE(struct config, autosize.min_bytes) },
 	{ "reserve", 0, "SIZE|off",
 	  "a part of boot memory that is kept back, in the balloon, and let go of first\n"
-	  "(default a sixteenth, 8M to 64M)", config_set_reserve },
+	  "(default a sixteenth, 8M to 64M)", .set = config_set_reserve },
 	{ "grow-rate", 0, "SIZE", "the most that it gets in a second, on the average (default 256M)",
-	  config_set_grow_rate },
+	  .set = config_set_grow_rate },
 	{ "cache-age", 0, "S",
 	  "page cache that the guest has not used for so many seconds goes back to the\n"
-	  "host (default 0: it stays)", config_set_cache_age },
+	  "host (default 0: it stays)", .set = config_set_cache_age },
 	{ "agent", 0, "on|off",
 	  "a port org.ebb.agent, by which a guest asks and says how it is (default on\n"
-	  "with --max)", set_agent },
+	  "with --max)", .set = set_agent },
 	{ "disk", 'd', "PATH[,KEY=VALUE]...",
 	  "a raw image or a block device (virtio-blk), vda and so on; may be repeated\n"
 	  "readonly        may be shared with other VMs that only read\n"
 	  "serial=TEXT     what the guest sees as its serial number",
-	  set_disk },
-	{ "cpus", 'c', "N", "virtual CPUs, 1 to 64 (default 1)", set_cpus },
+	  .set = set_disk },
+	{ "cpus", 'c', "N", "virtual CPUs, 1 to 64 (default 1)",
+	  OPTION_NUMBER(struct config, nr_cpus, 1, CONFIG_MAX_CPUS) },
 	{ "guard", 0, "on|off",
-	  "keep the guest out of elastic memory that it gave back (default on)", set_guard },
+	  "keep the guest out of elastic memory that it gave back (default on)",
+	  OPTION_SECOND_WORD(struct config, guard_off) },
 	{ "violation", 0, "contain|pause|kill",
 	  "when the guest uses such memory all the same (default contain; kill: exit\n"
-	  "code 37)", set_violation },
+	  "code 37)", OPTION_WORD(struct config, violation) },
 	{ "huge", 0, "always|auto|never",
 	  "back the guest's memory with huge pages: always (all of it, at once), auto\n"
 	  "(default; once the guest uses nearly all of a 2 MiB page) or never",
-	  set_huge },
-	{ "balloon", 0, "on|off", "a virtio-balloon device (default on)", set_balloon },
+	  .set = set_huge },
+	{ "balloon", 0, "on|off", "a virtio-balloon device (default on)",
+	  OPTION_SECOND_WORD(struct config, no_balloon) },
 	{ "deflate-on-oom", 0, "on|off",
 	  "the guest may take ballooned memory back before it runs out (default on)",
-	  set_deflate_on_oom },
+	  OPTION_SECOND_WORD(struct config, no_deflate_on_oom) },
 	{ "free-page-reporting", 0, "on|off",
-	  "the guest gives memory that it has freed back by itself (default on)", set_reporting },
-	{ "free-page-hinting", 0, "on|off", "what ebb reclaim needs (default on)", set_hinting },
+	  "the guest gives memory that it has freed back by itself (default on)",
+	  OPTION_SECOND_WORD(struct config, no_reporting) },
+	{ "free-page-hinting", 0, "on|off", "what ebb reclaim needs (default on)",
+	  OPTION_SECOND_WORD(struct config, no_hinting) },
 	{ "working-set", 0, "on|off",
-	  "the working set queues proposed for Linux in 2024 (default off)", set_working_set },
+	  "the working set queues proposed for Linux in 2024 (default off)",
+	  OPTION_FIRST_WORD(struct config, working_set) },
 	{ "rng", 0, "on|off|SIZE",
 	  "a virtio-rng device, random numbers of the host's; SIZE: at most so many\n"
-	  "bytes a second (default on: 1M)", set_rng },
-	{ "name", 'n', "NAME", "name of the VM for the other verbs (default vm-PID)", set_name },
-	{ "uuid", 0, "UUID", "identity of the VM for its managers (default all zeros)", set_uuid },
+	  "bytes a second (default on: 1M)", .set = set_rng },
+	{ "name", 'n', "NAME", "name of the VM for the other verbs (default vm-PID)",
+	  .set = set_name },
+	{ "uuid", 0, "UUID", "identity of the VM for its managers (default all zeros)",
+	  .set = set_uuid },
 	{ "qmp", 0, "PATH|fd:N",
 	  "control socket (default by name, in the runtime folder); fd:N is an open\n"
 	  "descriptor, a listening or a connected socket",
-	  set_qmp },
+	  OPTION_STRING(struct config, qmp_path) },
 	{ "console", 0, "stdio|unix|unix:PATH|pty|none",
 	  "where the serial port is: standard input and output (default), a socket (by\n"
 	  "default beside the control socket) or a pseudo terminal; see ebb console",
-	  set_console },
+	  .set = set_console },
 	{ "hvc", 0, "stdio|unix|unix:PATH|pty|none",
 	  "a console on virtio, hvc0 in Linux, and where it is, as for --console (default\n"
-	  "none); what a reader is more than 64 KiB behind with is lost", set_hvc },
+	  "none); what a reader is more than 64 KiB behind with is lost", .set = set_hvc },
 	{ "port", 0, "NAME[,KEY=VALUE]...",
 	  "a channel to the guest (virtio-serial), /dev/virtio-ports/NAME in Linux, a unix\n"
 	  "socket here; may be repeated\n"
 	  "path=PATH       the socket (default beside the control socket, VM.NAME.port)",
-	  set_port },
+	  .set = set_port },
 	{ "background", 'b', NULL,
 	  "return when the VM runs, with its name and pid, or when it can't start; its\n"
 	  "console is then a socket. Messages go to --log-file, or on to stderr if that\n"
 	  "is a file",
-	  set_background },
-	{ "paused", 0, NULL, "do not start the vCPUs until `cont`", set_paused },
-	{ "no-reboot", 0, NULL, "end with exit code 32 when the guest reboots", set_no_reboot },
+	  OPTION_TRUE(struct config, background) },
+	{ "paused", 0, NULL, "do not start the vCPUs until `cont`",
+	  OPTION_TRUE(struct config, paused) },
+	{ "no-reboot", 0, NULL, "end with exit code 32 when the guest reboots",
+	  OPTION_TRUE(struct config, no_reboot) },
 	{ "panic", 0, "shutdown|pause",
 	  "when the guest crashes, or panics and says so (pvpanic): end, with exit code 33\n"
-	  "or 34 (default), or keep it for a look", set_panic },
+	  "or 34 (default), or keep it for a look",
+	  OPTION_SECOND_WORD(struct config, panic_pauses) },
 	{ "timeout", 0, "S",
 	  "seconds after which the VM ends with exit code 124, whatever it does; paused\n"
-	  "ones count", set_timeout },
+	  "ones count", OPTION_SECONDS(struct config, timeout_ns) },
 	{ "debug-exit", 0, NULL, "a write to port 0xf4 ends the VM with that exit code",
-	  set_debug_exit },
+	  OPTION_TRUE(struct config, debug_exit) },
 	{ "loglevel", 0, "error|warning|info|debug", "what is logged (default warning)",
-	  set_loglevel },
-	{ "log-file", 0, "PATH", "log there, with the time; SIGHUP opens it anew", set_log_file },
+	  .set = set_loglevel },
+	{ "log-file", 0, "PATH", "log there, with the time; SIGHUP opens it anew",
+	  OPTION_STRING(struct config, log_file) },
 	{ "log-format", 0, "text|json", "lines of text (default), or a JSON object each",
-	  set_log_format },
+	  .set = set_log_format },
 	{ "pid-file", 0, "PATH", "write the process's number there; removed at the end",
-	  set_pid_file },
+	  OPTION_STRING(struct config, pid_file) },
 	{ "kvm", 0, "PATH|fd:N", "KVM's device (default /dev/kvm), or an open descriptor of it",
-	  set_kvm },
+	  OPTION_STRING(struct config, kvm_path) },
 	{ "userfaultfd", 0, "PATH|fd:N",
 	  "the same for the guard's device (default /dev/userfaultfd, then the system call)",
-	  set_userfaultfd },
+	  OPTION_STRING(struct config, uffd_path) },
 	{ "config", 0, "FILE...",
 	  "take options from a JSON object; of several files the last, and before all of\n"
 	  "them the command line, counts",
-	  set_config },
+	  .set = set_config },
 	{ "print-config", 0, NULL, "print the options as such a file and start nothing",
-	  set_print_config },
+	  OPTION_TRUE(struct config, print) },
 	{ 0 }
 };
 

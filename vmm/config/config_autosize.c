@@ -2,7 +2,6 @@
 /* config_autosize.c - what a guest may ask for, as options. */
 #include "vmm/config/config_autosize.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "vmm/agent/port.h"
@@ -21,11 +20,6 @@
 #define RESERVE_ALIGN (2 * MiB)
 
 /* --- options ---------------------------------------------------------------------------------- */
-
-int config_set_min(void *target, const char *value)
-{
-	return options_size("--min", value, &((struct config *)target)->autosize.min_bytes);
-}
 
 int config_set_max(void *target, const char *value)
 {
@@ -65,13 +59,9 @@ int config_set_grow_rate(void *target, const char *value)
 
 int config_cache_age_parse(const char *option, const char *text, uint32_t *age_s)
 {
-	char *rest;
-	unsigned long s = strtoul(text, &rest, 10);
-
-	if (!isdigit((unsigned char)*text) || *rest || s > CACHE_AGE_S_MAX)
+	if (options_number(text, 0, CACHE_AGE_S_MAX, age_s))
 		return fail_usage("%s: '%s' is not a whole number of seconds from 0 (off) to %d",
 				  option, text, CACHE_AGE_S_MAX);
-	*age_s = (uint32_t)s;
 	return 0;
 }
 

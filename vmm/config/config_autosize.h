@@ -8,7 +8,6 @@
 #define CONFIG_GROW_RATE_MIB 256
 
 /* As in struct option_row. */
-int config_set_min(void *target, const char *value);
 int config_set_max(void *target, const char *value);
 int config_set_reserve(void *target, const char *value);
 int config_set_grow_rate(void *target, const char *value);

@@ -327,7 +327,8 @@ static int apply(struct config *cfg, const struct option_row *row, struct json_o
 	json_object_object_get_ex(entry, "from", &from);
 	log_set_source(json_object_get_string(from));
 	for (size_t i = 0; i < json_object_array_length(values) && !r; i++)
-		r = row->set(cfg, json_object_get_string(json_object_array_get_idx(values, i)));
+		r = option_set(row, cfg,
+			       json_object_get_string(json_object_array_get_idx(values, i)));
 	log_set_source(NULL);
 	return r;
 }

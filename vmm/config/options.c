@@ -111,7 +111,7 @@ int options_walk(const struct verb *verb, int argc, char **argv, option_fn fn, v
 
 static int set(void *target, const struct option_row *row, const char *value)
 {
-	return row->set(target, value);
+	return option_set(row, target, value);
 }
 
 int options_parse(const struct verb *verb, int argc, char **argv, void *target,
@@ -207,4 +207,116 @@ int options_seconds(const char *text, uint64_t *ns)
 		return -EINVAL;
 	*ns = (uint64_t)(seconds * (double)NS_PER_S);
 	return 0;
+}
+
+int options_number(const char *text, unsigned int least, unsigned int most, unsigned int *number)
+{
+	char *rest;
+	unsigned long n = strtoul(text, &rest, 10);
+
+	if (!isdigit((unsigned char)*text) || *rest || n < least || n > most)
+		return -EINVAL;
+	*number = (unsigned int)n;
+	return 0;
+}
+
+/* --- words ------------------------------------------------------------------------------------ */
+
+int options_refuse_word(const char *option, const char *words, const char *text)
+{
+	const char *bar = strchr(words, '|');
+	char list[ARGUMENT_WORDS_BYTES];
+	size_t used = 0;
+
+	if (bar && !strchr(bar + 1, '|'))
+		return fail_usage("%s: '%s' is neither %.*s nor %s", option, text,
+				  (int)(bar - words), words, bar + 1);
+	for (; *words && used + 3 < sizeof(list); words++) {
+		list[used++] = *words == '|' ? ',' : *words;
+		if (*words == '|')
+			list[used++] = ' ';
+	}
+	list[used] = 0;
+	return fail_usage("%s: '%s' is none of %s", option, text, list);
+}
+
+int options_word(const char *option, const char *words, const char *text)
+{
+	const char *word = words;
+
+	for (int i = 0; *word; i++) {
+		size_t n = strcspn(word, "|");
+
+		if (strlen(text) == n && !strncmp(word, text, n))
+			return i;
+		word += n;
+		word += *word == '|';
+	}
+	return options_refuse_word(option, words, text);
+}
+
+/* --- what a row stores ------------------------------------------------------------------------ */
+
+static int store_word(const struct option_row *row, const char *option, void *field,
+		      const char *value)
+{
+	int i = options_word(option, row->argument, value);
+
+	if (i < 0)
+		return i;
+	if (row->store == STORE_WORD)
+		*(unsigned int *)field = (unsigned int)i;
+	else
+		*(bool *)field = i == (row->store == STORE_SECOND_WORD);
+	return 0;
+}
+
+static int store_number(const struct option_row *row, const char *option, void *field,
+			const char *value)
+{
+	if (options_number(value, row->least, row->most, field))
+		return fail_usage("%s: '%s' is not a number from %u to %u", option, value,
+				  row->least, row->most);
+	return 0;
+}
+
+static int store_seconds(const struct option_row *row, const char *option, void *field,
+			 const char *value)
+{
+	uint64_t ns;
+
+	if (options_seconds(value, &ns) || ns < row->least)
+		return fail_usage("%s: '%s' is not a number of seconds%s", option, value,
+				  row->least ? " above 0" : "");
+	*(uint64_t *)field = ns;
+	return 0;
+}
+
+int option_set(const struct option_row *row, void *target, const char *value)
+{
+	void *field = (char *)target + row->at;
+	char option[64];
+
+	snprintf(option, sizeof(option), "--%s", row->name);
+	switch (row->store) {
+	case STORE_BY_SET:
+		return row->set(target, value);
+	case STORE_TRUE:
+		*(bool *)field = true;
+		return 0;
+	case STORE_FIRST_WORD:
+	case STORE_SECOND_WORD:
+	case STORE_WORD:
+		return store_word(row, option, field, value);
+	case STORE_STRING:
+		*(const char **)field = value;
+		return 0;
+	case STORE_SIZE:
+		return options_size(option, value, field);
+	case STORE_NUMBER:
+		return store_number(row, option, field, value);
+	case STORE_SECONDS:
+		return store_seconds(row, option, field, value);
+	}
+	return -EINVAL;
 }
