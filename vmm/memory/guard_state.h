@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guard_state.h - what guard.c and guard_thread.c share; nobody else includes it. */
+/* guard_state.h - what guard.c and guard_thread.c stand on; nobody else includes it. */
 #ifndef EBB_MEMORY_GUARD_STATE_H
 #define EBB_MEMORY_GUARD_STATE_H
 
@@ -63,7 +63,5 @@ void guard_fail(struct guard *g, int error);
 void guard_break(struct guard *g, int error);
 /* Takes the oldest chunk's memory away. On error the chunk is still in the ring. */
 int must_check guard_drop_oldest(struct guard *g);
-
-void *guard_main(void *arg);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* guard_thread.c - answers each access to armed memory, and takes the answers away again. */
+#include "vmm/memory/guard_thread.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <sys/resource.h>
