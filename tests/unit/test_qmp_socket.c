@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "tests/unit/qmp_rig.h"
+#include "vmm/rundir/vm_list.h"
 #include "vmm/rundir/vm_socket.h"
 
 static const struct qmp_table nothing;

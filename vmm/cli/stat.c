@@ -13,6 +13,7 @@
 #include "vmm/cli/screen.h"
 #include "vmm/cli/stat_text.h"
 #include "vmm/cli/verbs.h"
+#include "vmm/rundir/vm_list.h"
 #include "vmm/rundir/vm_socket.h"
 
 /* The sockets of a VM that died. */

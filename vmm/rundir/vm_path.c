@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vm_path.c - names, the run directory, and who is in it. */
+/* vm_path.c - names, and where the run directory and what is in it lie. */
 #include "vmm/rundir/vm_path.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "vmm/base/log.h"
-#include "vmm/rundir/vm_socket.h"
 
-#define SUFFIX ".sock"
-
-static bool is_name(const char *name)
+bool vm_is_name(const char *name)
 {
 	size_t n = strlen(name);
 
@@ -29,7 +25,7 @@ int vm_name_check(const char *what, const char *name)
 {
 	char shown[VM_NAME_MAX + 1];
 
-	if (is_name(name))
+	if (vm_is_name(name))
 		return 0;
 	snprintf(shown, sizeof(shown), "%s", name);
 	for (char *p = shown; *p; p++)
@@ -70,36 +66,19 @@ int vm_path(char path[VM_PATH_SIZE], const char *vm)
 			r = vm_run_dir(dir);
 		if (r)
 			return r;
-		n = snprintf(path, VM_PATH_SIZE, "%s/%s" SUFFIX, dir, vm);
+		n = snprintf(path, VM_PATH_SIZE, "%s/%s" VM_SUFFIX, dir, vm);
 	}
 	return n < VM_PATH_SIZE ? 0 : too_long(vm);
 }
 
 int vm_beside_path(char path[VM_PATH_SIZE], const char *control, const char *ending)
 {
-	size_t n = strlen(control), suffix = strlen(SUFFIX);
+	size_t n = strlen(control), suffix = strlen(VM_SUFFIX);
 
-	if (n > suffix && !strcmp(control + n - suffix, SUFFIX))
+	if (n > suffix && !strcmp(control + n - suffix, VM_SUFFIX))
 		n -= suffix;
 	return snprintf(path, VM_PATH_SIZE, "%.*s.%s", (int)n, control, ending) < VM_PATH_SIZE ?
 		       0 : too_long(ending);
-}
-
-/* NAME.sock -> NAME; false for any other file. */
-static bool entry_name(const struct dirent *d, char name[VM_NAME_MAX + 1])
-{
-	size_t n = strlen(d->d_name), suffix = strlen(SUFFIX);
-
-	if (n <= suffix || n - suffix > VM_NAME_MAX || strcmp(d->d_name + n - suffix, SUFFIX))
-		return false;
-	memcpy(name, d->d_name, n - suffix);
-	name[n - suffix] = 0;
-	return is_name(name);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(((const struct vm_entry *)a)->name, ((const struct vm_entry *)b)->name);
 }
 
 int vm_run_dir_open(char dir[VM_PATH_SIZE], DIR **stream)
@@ -110,38 +89,4 @@ int vm_run_dir_open(char dir[VM_PATH_SIZE], DIR **stream)
 	if (r || *stream || errno == ENOENT)
 		return r;
 	return fail(-errno, "open %s", dir);
-}
-
-int vm_list(struct vm_entry **out, size_t *nr)
-{
-	char dir[VM_PATH_SIZE], path[VM_PATH_SIZE];
-	struct vm_entry *list = NULL;
-	struct dirent *d;
-	DIR *stream;
-	int r = vm_run_dir_open(dir, &stream);
-
-	*out = NULL;
-	*nr = 0;
-	if (!stream)
-		return r;
-	while ((d = readdir(stream))) {
-		struct vm_entry entry = { 0 }, *grown;
-
-		if (!entry_name(d, entry.name) || vm_path(path, entry.name))
-			continue;
-		entry.is_live = vm_socket_is_live(path);
-		grown = reallocarray(list, *nr + 1, sizeof(*list));
-		if (!grown) {
-			free(list);
-			closedir(stream);
-			return fail(-ENOMEM, "list of VMs");
-		}
-		list = grown;
-		list[(*nr)++] = entry;
-	}
-	closedir(stream);
-	if (*nr)
-		qsort(list, *nr, sizeof(*list), by_name);
-	*out = list;
-	return 0;
 }

@@ -13,11 +13,11 @@
 
 #define VM_NAME_MAX 64
 #define VM_PATH_SIZE 108 /* sun_path, with its NUL */
+#define VM_SUFFIX ".sock"
 
-/*
- * 0, or -EINVAL (logged; WHAT it is the name of): 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter
- * or a digit.
- */
+/* 1 to VM_NAME_MAX of A-Z a-z 0-9 . _ -, the first a letter or a digit. */
+bool vm_is_name(const char *name);
+/* 0, or -EINVAL (logged; WHAT it is the name of) when it is none. */
 int must_check vm_name_check(const char *what, const char *name);
 /* -ENAMETOOLONG (logged) when no socket in it could be named. */
 int must_check vm_run_dir(char dir[VM_PATH_SIZE]);
@@ -34,12 +34,5 @@ int must_check vm_path(char path[VM_PATH_SIZE], const char *vm);
  * NAME.console for NAME.sock, else CONTROL.console. -ENAMETOOLONG, logged.
  */
 int must_check vm_beside_path(char path[VM_PATH_SIZE], const char *control, const char *ending);
-
-struct vm_entry {
-	char name[VM_NAME_MAX + 1];
-	bool is_live; /* false: the socket was left by a VM that died */
-};
-/* The VMs of the run directory, sorted by name; an array to free(). No directory: none. */
-int must_check vm_list(struct vm_entry **out, size_t *nr);
 
 #endif
