@@ -11,7 +11,8 @@
 #include "vmm/base/version.h"
 #include "vmm/cli/verbs.h"
 
-const struct verb *const verbs[] = {
+/* In the order of the help. */
+static const struct verb *const all_verbs[] = {
 	&verb_run,   &verb_list,   &verb_stat,	    &verb_resize, &verb_balloon,
 	&verb_reclaim, &verb_autosize, &verb_working_set, &verb_guard,
 	&verb_pause, &verb_resume, &verb_reset,	    &verb_powerdown, &verb_stop,
@@ -81,6 +82,7 @@ int main(int argc, char **argv)
 	const char *word = argc < 2 ? NULL : argv[1];
 	const struct verb *verb;
 
+	verbs = all_verbs;
 	keep_standard_files();
 	keep_heap_small();
 	if (!word) {
