@@ -206,12 +206,6 @@ void cpu_end_interrupt(void) { write32(LAPIC_EOI, 0); }
 
 void cpu_wait_interrupt(void) { ring0(do_wait_interrupt, 0); }
 
-static uint64_t do_stop(uint64_t unused)
-{
-	__asm__ volatile("1: cli; hlt; jmp 1b");
-	return unused;
-}
-
 /* An unreadable interrupt table; an empty one is not enough for every host. */
 static uint64_t do_triple_fault(uint64_t unused)
 {
@@ -224,12 +218,6 @@ static uint64_t do_triple_fault(uint64_t unused)
 void cpu_triple_fault(void)
 {
 	ring0(do_triple_fault, 0);
-	__builtin_unreachable();
-}
-
-void cpu_stop(void)
-{
-	ring0(do_stop, 0);
 	__builtin_unreachable();
 }
 

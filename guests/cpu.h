@@ -1,63 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cpu.h - processor: ports, registers of devices, ring 0 on request, mappings, other CPUs. */
+/* cpu.h - processor: time, exceptions, interrupts, mappings, other CPUs. */
 #ifndef EBB_GUESTS_CPU_H
 #define EBB_GUESTS_CPU_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "guests/io.h"
 #include "guests/layout.h"
 
-static inline void outb(uint16_t port, uint8_t value)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
-}
-static inline void outl(uint16_t port, uint32_t value)
-{
-	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
-}
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t value;
-
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
-	return value;
-}
-static inline uint32_t inl(uint16_t port)
-{
-	uint32_t value;
-
-	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port) : "memory");
-	return value;
-}
-
-/* Device registers and memory under test, at exactly this width. */
-#define MEM_ACCESS(bits)                                                           \
-	static inline uint##bits##_t read##bits(uint64_t at)                       \
-	{                                                                          \
-		uint##bits##_t v;                                                  \
-		__asm__ volatile("mov %1, %0"                                      \
-				 : "=r"(v)                                         \
-				 : "m"(*(volatile uint##bits##_t *)at)             \
-				 : "memory");                                      \
-		return v;                                                          \
-	}                                                                          \
-	static inline void write##bits(uint64_t at, uint##bits##_t v)              \
-	{                                                                          \
-		__asm__ volatile("mov %1, %0"                                      \
-				 : "=m"(*(volatile uint##bits##_t *)at)            \
-				 : "r"(v)                                          \
-				 : "memory");                                      \
-	}
-MEM_ACCESS(8)
-MEM_ACCESS(16)
-MEM_ACCESS(32)
-MEM_ACCESS(64)
-
-static inline void cpu_pause(void)
-{
-	__asm__ volatile("pause" : : : "memory");
-}
 static inline uint64_t cpu_tsc(void)
 {
 	uint32_t lo, hi;
@@ -72,8 +23,6 @@ static inline uint64_t cpu_tsc(void)
 uint64_t cpu_cycles_per_ms(void);
 void cpu_wait_ms(uint64_t ms);
 
-/* Calls FN in ring 0 and returns what it returns. Slow on hosts that emulate ring 0. */
-uint64_t ring0(uint64_t (*fn)(uint64_t arg), uint64_t arg);
 /* Calls FN(ARG), in the ring of the caller, which is 3; the exception that ended it, or -1. */
 int cpu_try(void (*fn)(uint64_t arg), uint64_t arg);
 uint64_t cpu_rdmsr(uint32_t msr);
@@ -86,8 +35,6 @@ void cpu_route_gsi(uint32_t gsi, bool level);
 void cpu_wait_interrupt(void);
 /* A device that holds its line is to be told first, or the interrupt comes again. */
 void cpu_end_interrupt(void);
-/* Halts this CPU for ever. */
-__attribute__((noreturn)) void cpu_stop(void);
 /* Ends the VM by an exception that cannot be delivered. */
 __attribute__((noreturn)) void cpu_triple_fault(void);
 
@@ -103,19 +50,6 @@ void cpu_map(uint64_t start, uint64_t bytes);
  * command line's cpus=N says how many there are, their APIC ids count from 0.
  */
 unsigned int cpu_start_others(void (*fn)(unsigned int cpu));
-
-struct spinlock {
-	bool taken;
-};
-static inline void spin_lock(struct spinlock *lock)
-{
-	while (__atomic_exchange_n(&lock->taken, true, __ATOMIC_ACQUIRE))
-		cpu_pause();
-}
-static inline void spin_unlock(struct spinlock *lock)
-{
-	__atomic_store_n(&lock->taken, false, __ATOMIC_RELEASE);
-}
 
 /* Waits until NR CPUs have come here; usable again afterwards. */
 struct barrier {

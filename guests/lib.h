@@ -22,6 +22,8 @@ void print(const char *fmt, ...) printf_like(1, 2);
 uint8_t serial_wait(void);
 int serial_poll(void);
 
+/* Halts this CPU for ever. */
+__attribute__((noreturn)) void cpu_stop(void);
 /* The VM ends with CODE & 0xff; without an exit port the CPU stops. */
 __attribute__((noreturn)) void guest_exit(uint32_t code);
 /* Prints FAIL, file, line and the text, and exits with 1. */

@@ -6,8 +6,8 @@
  */
 #include <misc/pvpanic.h>
 
-#include "guests/cpu.h"
 #include "guests/devtree.h"
+#include "guests/io.h"
 
 int guest_main(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pattern.c - see pattern.h. */
 #include "guests/pattern.h"
-#include "guests/cpu.h"
+#include "guests/io.h"
 #include "guests/lib.h"
 
 uint64_t pattern_word(uint64_t at, uint64_t seed)
