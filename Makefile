@@ -145,8 +145,8 @@ $(B)/%.h.ok: %.h
 	$(Q)$(CC) $(ALL_CFLAGS) -MF $@.d -MT $@ -include $< -include $< -c -x c /dev/null -o $@
 
 check-headers: $(HEADERS:%=$(B)/%.ok)
-check-layers:
-	$(Q)tests/check_layers
+check-layers: all guests
+	$(Q)tests/check_layers $(B)
 
 # Everything but vmm/kvm/x86_64 also compiles for aarch64, so that the layers stay honest.
 CROSS := aarch64-linux-gnu-gcc

@@ -13,6 +13,8 @@ GUEST_LDFLAGS := -nostdlib -static -Wl,-T,guests/guest.ld -Wl,--build-id=none \
                  -Wl,-z,max-page-size=4096
 
 guests: $(if $(filter x86_64,$(ARCH)),$(GUEST_NAMES:%=$(G)/%.elf))
+# Named, so that they are kept: tests/check_layers reads them.
+guests: $(if $(filter x86_64,$(ARCH)),$(GUEST_NAMES:%=$(G)/obj/%.o))
 
 $(G)/obj/%.o: guests/%.c
 	@echo "  GUEST $<"; mkdir -p $(@D)
