@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
@@ -210,6 +211,25 @@ Test(virtio_slots, a_host_without_descriptors_left_is_an_error)
 		slots.nr--;
 	}
 	slots.nr++;
+}
+
+static void nobody(void *ctx, uint32_t events) { (void)ctx, (void)events; }
+
+Test(virtio_slots, once_closed_nothing_of_it_is_watched)
+{
+	int fd, pipe_end[2];
+
+	cr_assert_eq(pipe2(pipe_end, O_CLOEXEC), 0);
+	add(2);
+	fd = slots.slot[1].kick_fd[1];
+	virtio_slots_close(&slots);
+	/* Somebody else gets that number. */
+	cr_assert_eq(dup2(pipe_end[0], fd), fd);
+	cr_expect_eq(loop_add(loop, fd, 0, nobody, NULL), 0);
+	loop_remove(loop, fd);
+	close(fd);
+	close(pipe_end[0]);
+	close(pipe_end[1]);
 }
 
 /* --- kicks and interrupts ---------------------------------------------------------------------- */

@@ -34,12 +34,20 @@ void virtio_slots_open(struct virtio_slots *slots, struct loop *loop, struct bus
 	}
 }
 
+/* The loop goes by numbers: whoever gets this one next wants to be watched himself. */
+static void close_kick(struct virtio_slots *slots, int *fd)
+{
+	if (*fd >= 0)
+		loop_remove(slots->loop, *fd);
+	auto_close_fn(fd);
+}
+
 void virtio_slots_close(struct virtio_slots *slots)
 {
 	for (unsigned int i = 0; i < slots->nr; i++) {
 		auto_close_fn(&slots->slot[i].irq.fd);
 		for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
-			auto_close_fn(&slots->slot[i].kick_fd[q]);
+			close_kick(slots, &slots->slot[i].kick_fd[q]);
 	}
 	slots->nr = 0;
 }
