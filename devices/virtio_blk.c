@@ -58,10 +58,13 @@ struct blk {
 	bool no_nowait; /* the file's file system can't say what is in the page cache */
 	unsigned int nr_in_flight;
 	struct blk_counters counters;
-	/* A head is in flight once, so there are enough. The first NR_USED were ever needed. */
+	/*
+	 * A head is in flight once, so there is one for each and the one that the next is popped
+	 * into, be there a next or not. The first NR_USED were ever needed.
+	 */
 	struct blk_request *free;
 	unsigned int nr_used;
-	struct blk_request requests[QUEUE_SIZE];
+	struct blk_request requests[QUEUE_SIZE + 1];
 };
 
 static struct blk *blk_of(struct virtio_dev *dev) { return container_of(dev, struct blk, dev); }
@@ -81,7 +84,7 @@ static struct blk_request *take_request(struct blk *b)
 		b->free = r->next_free;
 		return r;
 	}
-	assert(b->nr_used < QUEUE_SIZE);
+	assert(b->nr_used < ARRAY_SIZE(b->requests));
 	return &b->requests[b->nr_used++];
 }
 

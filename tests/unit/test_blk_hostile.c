@@ -303,6 +303,54 @@ Test(blk_hostile, requests_are_bounded_by_the_queue)
 	assert_works();
 }
 
+/* A descriptor for each request: as many of them under way as the queue has. */
+static void fill_the_queue(void)
+{
+	struct fake_queue *q = &rig.drv.queues[0];
+
+	start_again(FEATURES | BIT(VIRTIO_RING_F_INDIRECT_DESC));
+	cr_assert_eq(q->size, VIRTQ_MAX_SIZE);
+	blk_rig_host_set((struct blk_rig_host){ .held = true, .no_cache = true });
+	for (unsigned int i = 0; i < q->size; i++)
+		fake_queue_add_indirect(q, (struct fake_buffer[]){ { header(OUT, i), 16, false },
+								   { GPA(0x3000), SECTOR, false },
+								   { GPA(0x4000 + i), 1, true } }, 3);
+	fake_driver_kick(&rig.drv, 0);
+	cr_assert_eq(blk_rig_info(&rig).nr_in_flight, q->size);
+	cr_assert_not(fake_driver_needs_reset(&rig.drv));
+}
+
+/* case 25: at the limit, again and again: each request finds its place and gives it back. */
+Test(blk_hostile, a_full_queue_of_requests_is_served)
+{
+	for (int again = 0; again < 3; again++) {
+		unsigned int nr = 0;
+
+		fill_the_queue();
+		blk_rig_host_reset();
+		blk_drain(rig.b);
+		while (fake_queue_poll(&rig.drv.queues[0], NULL, NULL))
+			nr++;
+		cr_expect_eq(nr, VIRTQ_MAX_SIZE);
+		cr_expect_eq(blk_rig_info(&rig).counters.writes, (again + 1) * VIRTQ_MAX_SIZE);
+		cr_expect(gm_is_zero(&rig.mem.gm, GPA(0x4000), VIRTQ_MAX_SIZE), "all well");
+		assert_works();
+	}
+}
+
+/* case 24, 25: and one beyond it, whose head can only be one of theirs. */
+Test(blk_hostile, one_request_more_than_the_queue_has_breaks_the_device)
+{
+	fill_the_queue();
+	fake_queue_make_available(&rig.drv.queues[0], 0);
+	fake_driver_kick(&rig.drv, 0);
+	cr_expect(fake_driver_needs_reset(&rig.drv));
+	cr_expect_eq(blk_rig_info(&rig).nr_in_flight, VIRTQ_MAX_SIZE);
+	blk_rig_host_reset();
+	start_again(FEATURES);
+	assert_works();
+}
+
 /* The ring goes away under requests; their answers have no place left. */
 Test(blk_hostile, used_ring_that_loses_its_memory_breaks_the_device)
 {
