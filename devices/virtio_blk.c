@@ -302,6 +302,9 @@ static uint8_t write_serial(struct blk *b, struct blk_request *r)
 {
 	uint32_t bytes = (uint32_t)min_u64(chain_writable(&r->chain) - 1, BLK_SERIAL_BYTES);
 
+	/* The status byte, too: else the serial number would come without one. */
+	if (!chain_writable_valid(&r->chain))
+		return VIRTIO_BLK_S_IOERR;
 	return chain_write(&r->chain, b->cfg.serial, bytes) ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
 }
 

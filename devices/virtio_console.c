@@ -103,6 +103,9 @@ static const char *put_some(struct vcon_port *p, size_t *left)
 
 	if (chain_writable(c))
 		return "output in a buffer to be filled";
+	/* All of it, before any goes to the host; what is held was looked at, and is pinned. */
+	if (!p->held && !chain_readable_valid(c))
+		return "output in memory that does not exist";
 	while (chain_readable(c)) {
 		size_t nr = min_u64(chain_readable(c), min_u64(*left, room_of(p)));
 
@@ -228,9 +231,11 @@ static const char *write_message(struct chain *c, const struct vcon_port *p, enu
 	struct vcon_control head = { .id = le32_of(p->id),
 				     .event = le16_of(events[which]),
 				     .value = le16_of(which != CLOSED) };
+	size_t name_bytes = which == NAME ? strlen(p->name) : 0;
 
-	if (chain_readable(c) || chain_write_obj(c, &head) ||
-	    (which == NAME && chain_write(c, p->name, strlen(p->name))))
+	if (chain_readable(c) || chain_writable(c) < sizeof(head) + name_bytes ||
+	    !chain_writable_valid(c) || chain_write_obj(c, &head) ||
+	    (name_bytes && chain_write(c, p->name, name_bytes)))
 		return "a control buffer that is too small, or in memory that does not exist";
 	return NULL;
 }

@@ -58,6 +58,9 @@ static const char *fill(struct rng *r, struct chain *c)
 
 	if (chain_readable(c) || !chain_writable(c))
 		return "a buffer that is to be read, or an empty one";
+	/* All of it, before any is filled: a driver that broke a rule finds nothing changed. */
+	if (!chain_writable_valid(c))
+		return "a buffer in memory that does not exist";
 	bucket_take(&r->bucket, left, now);
 	while (left) {
 		size_t nr = min_u64(left, PIECE_BYTES);

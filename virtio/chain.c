@@ -173,6 +173,8 @@ int chain_read_to_file(struct chain *c, size_t bytes, int fd, uint64_t offset, i
 	return 0;
 }
 
+bool chain_readable_valid(const struct chain *c) { return all_valid(c, c->read, c->readable); }
+
 bool chain_writable_valid(const struct chain *c)
 {
 	return all_valid(c, c->write, c->writable);

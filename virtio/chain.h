@@ -75,7 +75,8 @@ int must_check chain_read_to_file(struct chain *c, size_t bytes, int fd, uint64_
  */
 int must_check chain_pin(const struct chain *c);
 void chain_unpin(const struct chain *c);
-/* True when every byte left to fill lies in memory that exists now. */
+/* True when every byte left to read, or to fill, lies in memory that exists now. */
+bool chain_readable_valid(const struct chain *c);
 bool chain_writable_valid(const struct chain *c);
 
 #endif

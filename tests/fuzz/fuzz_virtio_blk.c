@@ -221,10 +221,8 @@ static uint8_t expect(const struct request *r)
 	case VIRTIO_BLK_T_WRITE_ZEROES:
 		return expect_ranges(r);
 	case VIRTIO_BLK_T_FLUSH: /* its data means nothing, but it is pinned with the rest */
+	case VIRTIO_BLK_T_GET_ID: /* of more than it fills all has to exist */
 		return exists(r->data, r->bytes) ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
-	case VIRTIO_BLK_T_GET_ID:
-		return exists(r->data, min_u64(r->bytes, BLK_SERIAL_BYTES)) ? VIRTIO_BLK_S_OK :
-									      VIRTIO_BLK_S_IOERR;
 	default:
 		return VIRTIO_BLK_S_UNSUPP;
 	}

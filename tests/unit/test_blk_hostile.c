@@ -303,6 +303,22 @@ Test(blk_hostile, requests_are_bounded_by_the_queue)
 	assert_works();
 }
 
+/* case 17: the status byte is looked at before the serial number goes in front of it. */
+Test(blk_hostile, serial_number_without_a_place_for_the_status_is_not_told)
+{
+	struct fake_queue *q = &rig.drv.queues[0];
+	gpa_t at = fake_alloc(&rig.mem, 20, 16);
+
+	fake_queue_add(q, (struct fake_buffer[]){ { header(VIRTIO_BLK_T_GET_ID, 0), 16, false },
+						  { at, 20, true },
+						  { GPA(AT), 1, true } }, 3);
+	fake_driver_kick(&rig.drv, 0);
+	cr_expect(fake_driver_needs_reset(&rig.drv));
+	cr_expect(gm_is_zero(&rig.mem.gm, at, 20));
+	start_again(FEATURES);
+	assert_works();
+}
+
 /* A descriptor for each request: as many of them under way as the queue has. */
 static void fill_the_queue(void)
 {

@@ -291,6 +291,28 @@ Test(rng, buffers_where_no_memory_is)
 	cr_assert_eq(resident, 0);
 }
 
+/* 17: the end of a chain that has more than there are tokens for is looked at, too. */
+Test(rng, a_buffer_whose_end_is_bad_is_not_filled_in_front, .init = NULL)
+{
+	for (uint32_t front = 64; front <= 128 * KiB; front *= 2048) {
+		struct fake_buffer pieces[2] = { { .bytes = front, .writable = true },
+						 { GPA(3 * GiB), 64, true } };
+		uint32_t used = 1;
+
+		setup_at(64 * KiB);
+		start();
+		pieces[0].at = fake_alloc(&rig.mem, front, 16);
+		fake_queue_add(queue, pieces, 2);
+		fake_driver_kick(&rig.drv, 0);
+		cr_assert(fake_queue_poll(queue, NULL, &used));
+		cr_assert_eq(used, 0);
+		cr_assert(all_zeros(pieces[0].at, front));
+		assert_broken("end");
+		teardown();
+	}
+	setup();
+}
+
 /* 20: the queue's own parts. What comes of it is the guest's affair; the device stands it. */
 Test(rng, buffers_over_the_rings)
 {

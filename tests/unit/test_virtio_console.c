@@ -674,6 +674,8 @@ Test(vcon, control_buffers_that_cannot_hold_a_message_break_the_device)
 		       1);
 	fake_driver_kick(drv, VCON_CONTROL_IN);
 	cr_assert(fake_driver_needs_reset(drv));
+	cr_expect(gm_is_zero(&rig.mem.gm, GPA(0x8000), 12), "or nothing of it");
+	is_broken(VCON_CONTROL_IN);
 }
 
 Test(vcon, buffers_for_input_that_cannot_be_filled_break_the_device)
@@ -702,11 +704,14 @@ Test(vcon, output_that_is_none_breaks_the_device)
 		{ { { 0x8000 }, 16, true }, { { 0x9000 }, 16, true } },
 		{ { { FAKE_ELASTIC_BASE }, 16, false }, { { 0x9000 }, 16, false } },
 		{ { { VCON_BOOT - 4 }, 16, false }, { { 0x9000 }, 16, false } },
+		/* More than one piece before the end that does not exist. */
+		{ { { MiB }, 3 * MiB, false }, { { FAKE_ELASTIC_BASE }, 16, false } },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		start_again();
 		buffers_break(vcon_output_queue(0), bad[i], 2);
+		cr_expect_eq(rig.hosts[0].nr_put, 0, "nothing of it goes to the host");
 	}
 	/* Also when it comes to be read later only: it was pinned, so it is looked at at once. */
 	greet();
