@@ -6,7 +6,7 @@
 
 #include "devices/virtio_balloon_wire.h"
 
-void balloon_queues_clear(struct balloon_queues *q)
+static void clear(struct balloon_queues *q)
 {
 	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
 		q->role[i] = BALLOON_NR_ROLES;
@@ -28,7 +28,7 @@ void balloon_queues_choose(struct balloon_queues *q, uint64_t features)
 	};
 	unsigned int nr = 0;
 
-	balloon_queues_clear(q);
+	clear(q);
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
 		if (order[i].feature < 0 || features >> order[i].feature & 1)
 			q->role[nr++] = order[i].role;

@@ -34,9 +34,7 @@ struct balloon_queues {
 	enum balloon_role role[VIRTIO_MAX_QUEUES];
 };
 
-/* As after a device reset: until features are chosen there is no queue. */
-void balloon_queues_clear(struct balloon_queues *q);
-/* FEATURES (bits) is what the driver chose: gives each queue its role. */
+/* FEATURES (bits) is what the driver chose, or before that what is offered: gives each its role. */
 void balloon_queues_choose(struct balloon_queues *q, uint64_t features);
 /* The index of the queue that has ROLE. -ENODEV: no driver is there, or it does without. */
 int must_check balloon_queues_find(const struct balloon_queues *q, enum balloon_role role);

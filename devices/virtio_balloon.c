@@ -173,11 +173,31 @@ static void reset(struct virtio_dev *dev)
 
 	balloon_space_reset(&b->space);
 	returned_deflate_all(b->env.returned);
-	balloon_queues_clear(&b->queues);
+	balloon_queues_choose(&b->queues, features(dev));
 	balloon_stats_queue_reset(&b->stats);
 	balloon_ws_queues_reset(&b->working_set);
 	balloon_hinting_reset(&b->hinting);
 	resize_job_driver(&b->job, false);
+}
+
+/* May run on a vCPU thread, as reset(). Other queues hold nothing beyond a kick. */
+static void stop_queue(struct virtio_dev *dev, unsigned int queue)
+{
+	struct balloon *b = balloon_of(dev);
+
+	switch (b->queues.role[queue]) {
+	case BALLOON_ROLE_STATS:
+		balloon_stats_queue_reset(&b->stats);
+		break;
+	case BALLOON_ROLE_HINT:
+		balloon_hinting_reset(&b->hinting);
+		break;
+	case BALLOON_ROLE_WS_NOTIFY:
+		balloon_ws_queues_reset(&b->working_set);
+		break;
+	default:
+		break;
+	}
 }
 
 static void config_read(struct virtio_dev *dev, void *config)
@@ -204,6 +224,7 @@ static const struct virtio_ops ops = {
 	.has_queue = has_queue,
 	.kick = kick,
 	.reset = reset,
+	.stop_queue = stop_queue,
 	.config_read = config_read,
 	.config_write = config_write,
 	.config_bytes = sizeof(struct balloon_config),

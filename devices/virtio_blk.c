@@ -397,6 +397,13 @@ static void reset(struct virtio_dev *dev)
 	b->nr_in_flight = 0;
 }
 
+/* May run on a vCPU thread. There is one queue, so all requests are of it. */
+static void stop_queue(struct virtio_dev *dev, unsigned int queue)
+{
+	(void)queue;
+	reset(dev);
+}
+
 static uint64_t features(struct virtio_dev *dev)
 {
 	const struct blk *b = blk_of(dev);
@@ -441,6 +448,7 @@ static const struct virtio_ops ops = {
 	.features = features,
 	.kick = kick,
 	.reset = reset,
+	.stop_queue = stop_queue,
 	.config_read = config_read,
 	.config_bytes = sizeof(struct blk_config),
 };

@@ -389,7 +389,8 @@ static uint64_t features(struct virtio_dev *dev)
 
 static bool has_queue(const struct virtio_dev *dev, unsigned int queue)
 {
-	return queue < CONTROL_IN || virtio_has(dev, VIRTIO_CONSOLE_F_MULTIPORT);
+	return queue < CONTROL_IN || !virtio_negotiated(dev) ||
+	       virtio_has(dev, VIRTIO_CONSOLE_F_MULTIPORT);
 }
 
 /* May run on a vCPU thread. */
@@ -405,6 +406,15 @@ static void reset(struct virtio_dev *dev)
 		p->waiting = 0;
 		set_guest_open(p, false);
 	}
+}
+
+/* What is kept of a port's output is not the host's to read any more. May run on a vCPU thread. */
+static void stop_queue(struct virtio_dev *dev, unsigned int queue)
+{
+	struct vcon_port *p = port_of(vcon_of(dev), queue);
+
+	if (queue == output_queue(p))
+		release(p);
 }
 
 static void tell_size(struct virtio_dev *dev)
@@ -442,6 +452,7 @@ static const struct virtio_ops ops = {
 	.has_queue = has_queue,
 	.kick = kick,
 	.reset = reset,
+	.stop_queue = stop_queue,
 	.driver_ok = driver_ok,
 	.config_read = config_read,
 	.config_write = config_write,

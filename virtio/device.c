@@ -14,6 +14,11 @@ bool virtio_live(const struct virtio_dev *dev)
 	return (dev->status & (VIRTIO_CONFIG_S_DRIVER_OK | over)) == VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
+bool virtio_negotiated(const struct virtio_dev *dev)
+{
+	return dev->status & VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
 void virtio_config_changed(struct virtio_dev *dev)
 {
 	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)

@@ -26,7 +26,10 @@ struct virtio_ops {
 	uint64_t (*features)(struct virtio_dev *dev);
 	/* Optional: may refuse what the driver chose (FEATURES_OK then does not stick). */
 	bool (*features_ok)(struct virtio_dev *dev, uint64_t features);
-	/* Optional: whether there is such a queue (below nr_queues), by the features chosen. */
+	/*
+	 * Optional: whether there is such a queue (below nr_queues), by the features chosen; before
+	 * FEATURES_OK by those offered.
+	 */
 	bool (*has_queue)(const struct virtio_dev *dev, unsigned int queue);
 	/* The driver has made buffers available in QUEUE. Only called while live. */
 	void (*kick)(struct virtio_dev *dev, unsigned int queue);
@@ -35,6 +38,12 @@ struct virtio_ops {
 	 * virtio_push() of one of them later would be a bug. Must not touch guest memory.
 	 */
 	void (*reset)(struct virtio_dev *dev);
+	/*
+	 * The driver has stopped QUEUE: the device forgets the chains of it that it holds, as in a
+	 * reset. When this returns it touches their buffers no more, on no thread. Needed by those
+	 * that hold chains beyond a kick.
+	 */
+	void (*stop_queue)(struct virtio_dev *dev, unsigned int queue);
 	/* Optional: the driver has set DRIVER_OK. */
 	void (*driver_ok)(struct virtio_dev *dev);
 	/* Fills the device configuration space, config_bytes long, as it is now. */
@@ -65,6 +74,9 @@ struct virtio_dev {
 	bool held; /* virtio_hold() */
 	struct virtio_transport *transport;
 };
+
+/* Whether the driver has chosen its features: dev->features has them. */
+bool virtio_negotiated(const struct virtio_dev *dev);
 
 static inline bool virtio_has(const struct virtio_dev *dev, unsigned int feature)
 {

@@ -127,6 +127,12 @@ static void write_driver_features(struct virtio_mmio *m, uint32_t value)
 		m->unknown_features = true;
 }
 
+static bool has_queue(const struct virtio_dev *dev, uint32_t queue)
+{
+	return queue < dev->ops->nr_queues &&
+	       (!dev->ops->has_queue || dev->ops->has_queue(dev, queue));
+}
+
 static bool accept_features(struct virtio_mmio *m)
 {
 	struct virtio_dev *dev = m->dev;
@@ -134,40 +140,23 @@ static bool accept_features(struct virtio_mmio *m)
 
 	if (m->unknown_features || chosen & ~offered_features(m) ||
 	    !(chosen & BIT64(VIRTIO_F_VERSION_1)) ||
-	    (dev->ops->features_ok && !dev->ops->features_ok(dev, chosen)))
+	    (dev->ops->features_ok && !dev->ops->features_ok(dev, chosen))) {
+		log_guest("%s: features %#llx refused", dev->ops->name, (unsigned long long)chosen);
 		return false;
+	}
+	dev->status |= VIRTIO_CONFIG_S_FEATURES_OK;
 	dev->features = chosen;
 	for (unsigned int i = 0; i < dev->ops->nr_queues; i++) {
 		dev->queues[i].indirect = virtio_has(dev, VIRTIO_RING_F_INDIRECT_DESC);
 		dev->queues[i].event_idx = virtio_has(dev, VIRTIO_RING_F_EVENT_IDX);
+		/* Set up before it was known that there would be no such queue. */
+		if (!has_queue(dev, i))
+			virtq_reset(&dev->queues[i]);
 	}
 	return true;
 }
 
 /* Status (virtio, Device Status Field; Device Initialization). */
-
-/* What a step needs to be there before it. FAILED is always allowed, and ends all steps. */
-static const struct {
-	uint8_t bit, needs;
-} status_rules[] = {
-	{ VIRTIO_CONFIG_S_ACKNOWLEDGE, 0 },
-	{ VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_ACKNOWLEDGE },
-	{ VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_DRIVER },
-	{ VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FEATURES_OK },
-};
-
-/* True when ADDED, bits that STATUS lacks, may be set now. */
-static bool status_step_allowed(uint8_t status, uint32_t added)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(status_rules); i++) {
-		if (!(added & status_rules[i].bit))
-			continue;
-		if (~status & status_rules[i].needs || status & VIRTIO_CONFIG_S_FAILED)
-			return false;
-		added &= ~(uint32_t)status_rules[i].bit;
-	}
-	return !(added & ~(uint32_t)VIRTIO_CONFIG_S_FAILED);
-}
 
 static void driver_is_ok(struct virtio_mmio *m)
 {
@@ -186,40 +175,44 @@ static void driver_is_ok(struct virtio_mmio *m)
 			m->kick(m->kick_ctx, i);
 }
 
+/*
+ * Drivers set one bit after the other, several at once, or each without those before it. What they
+ * leave out stays set: they may not clear a bit, and some only mean to add one. Bits without a
+ * meaning are not taken, after FAILED nothing is, and what a device is to work by comes before
+ * DRIVER_OK: features that it accepted.
+ */
+static void add_status(struct virtio_mmio *m, uint8_t added)
+{
+	const uint8_t steps = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+			      VIRTIO_CONFIG_S_FAILED;
+	struct virtio_dev *dev = m->dev;
+
+	dev->status |= added & steps;
+	if (added & VIRTIO_CONFIG_S_FEATURES_OK)
+		(void)accept_features(m);
+	if (added & VIRTIO_CONFIG_S_DRIVER_OK && virtio_negotiated(dev)) {
+		dev->status |= VIRTIO_CONFIG_S_DRIVER_OK;
+		driver_is_ok(m);
+	}
+}
+
 static void write_status(struct virtio_mmio *m, uint32_t value)
 {
 	struct virtio_dev *dev = m->dev;
 	/* The device sets NEEDS_RESET when it likes; the driver's copy may or may not have it. */
-	uint8_t old = dev->status & (uint8_t)~VIRTIO_CONFIG_S_NEEDS_RESET;
-	uint32_t added;
+	uint32_t added = value & ~(uint32_t)(dev->status | VIRTIO_CONFIG_S_NEEDS_RESET);
 
 	if (!value) {
 		virtio_mmio_reset(m);
 		return;
 	}
-	value &= ~(uint32_t)VIRTIO_CONFIG_S_NEEDS_RESET;
-	added = value & ~(uint32_t)old;
-	if (old & ~value || !status_step_allowed(old, added)) {
-		log_guest("%s: status %#x refused after %#x", dev->ops->name, value, old);
-		return;
-	}
-	if (added & VIRTIO_CONFIG_S_FEATURES_OK && !accept_features(m)) {
-		log_guest("%s: features %#llx refused", dev->ops->name,
-			  (unsigned long long)m->driver_features);
-		return;
-	}
-	dev->status |= (uint8_t)added;
-	if (added & VIRTIO_CONFIG_S_DRIVER_OK)
-		driver_is_ok(m);
+	if (!(dev->status & VIRTIO_CONFIG_S_FAILED))
+		add_status(m, (uint8_t)added);
+	if (added & ~(uint32_t)dev->status)
+		log_guest("%s: status %#x written, it is %#x", dev->ops->name, value, dev->status);
 }
 
 /* Queues. */
-
-static bool has_queue(const struct virtio_dev *dev, uint32_t queue)
-{
-	return queue < dev->ops->nr_queues &&
-	       (!dev->ops->has_queue || dev->ops->has_queue(dev, queue));
-}
 
 /* The selected queue, or NULL. */
 static struct virtq *selected_queue(struct virtio_mmio *m)
@@ -227,13 +220,16 @@ static struct virtq *selected_queue(struct virtio_mmio *m)
 	return has_queue(m->dev, m->queue_sel) ? &m->dev->queues[m->queue_sel] : NULL;
 }
 
-/* The same while its place and size may change: between FEATURES_OK and DRIVER_OK, not ready. */
+/*
+ * The same while its place and size may change: not ready, and not since it was stopped, for what
+ * was in it is neither side's then. That a driver does this between FEATURES_OK and DRIVER_OK is
+ * its duty; those that are early or late harm nobody.
+ */
 static struct virtq *queue_in_setup(struct virtio_mmio *m)
 {
-	const uint8_t both = VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
 	struct virtq *q = selected_queue(m);
 
-	if (q && !q->ready && (m->dev->status & both) == VIRTIO_CONFIG_S_FEATURES_OK)
+	if (q && !q->ready && !q->stopped)
 		return q;
 	log_guest("%s: queue %u written while it cannot be set up", m->dev->ops->name,
 		  m->queue_sel);
@@ -252,24 +248,48 @@ static void write_queue_size(struct virtio_mmio *m, uint32_t value)
 		log_guest("%s: queue size %u refused", m->dev->ops->name, value);
 }
 
-static void write_queue_ready(struct virtio_mmio *m, uint32_t value)
+/*
+ * The driver may stop a queue at any time; only a reset starts it again. It reads the register back
+ * to be sure that its buffers are its own again (virtio, MMIO Device Register Layout), and the read
+ * gives what it wrote: so all waiting is done here, before it can be read.
+ */
+static void stop_queue(struct virtio_mmio *m)
 {
-	struct virtq *q;
+	struct virtio_dev *dev = m->dev;
+	struct virtq *q = selected_queue(m);
 
-	if (!value) {
-		/* The driver may stop a queue at any time; only a reset starts it again. */
-		q = selected_queue(m);
-		if (q)
-			q->ready = false;
+	if (!q || !q->ready)
 		return;
-	}
-	q = value == 1 ? queue_in_setup(m) : NULL;
+	q->ready = false; /* first: nothing is taken from it, or put there, any more */
+	q->stopped = dev->status & VIRTIO_CONFIG_S_DRIVER_OK;
+	if (dev->ops->stop_queue)
+		dev->ops->stop_queue(dev, m->queue_sel);
+}
+
+static void start_queue(struct virtio_mmio *m)
+{
+	struct virtq *q = queue_in_setup(m);
+
 	if (!q)
 		return;
-	if (virtq_check(q, m->dev->gm))
+	if (virtq_check(q, m->dev->gm)) {
 		virtio_broken(m->dev, q->why);
+		return;
+	}
+	q->ready = true;
+	/* As at DRIVER_OK: buffers that were there before it are not forgotten. */
+	if (virtio_live(m->dev))
+		m->kick(m->kick_ctx, m->queue_sel);
+}
+
+static void write_queue_ready(struct virtio_mmio *m, uint32_t value)
+{
+	if (!value)
+		stop_queue(m);
+	else if (value == 1)
+		start_queue(m);
 	else
-		q->ready = true;
+		log_guest("%s: %#x written to QueueReady", m->dev->ops->name, value);
 }
 
 static void write_queue_notify(struct virtio_mmio *m, uint32_t queue)

@@ -23,6 +23,7 @@ struct virtq {
 	uint16_t size;		   /* set by the driver; 0 before */
 	gpa_t desc, avail, used;   /* set by the driver */
 	bool ready;
+	bool stopped; /* was in use, and is not again before a reset */
 	/* Ring features the driver accepted. */
 	bool indirect, event_idx;
 	/* Our place in the rings. */

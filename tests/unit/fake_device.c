@@ -68,6 +68,12 @@ static void reset(struct virtio_dev *dev)
 	f->nr_held = 0;
 }
 
+static void stop_queue(struct virtio_dev *dev, unsigned int queue)
+{
+	fake_of(dev)->nr_stops++;
+	fake_of(dev)->stopped_queue = queue;
+}
+
 static void driver_ok(struct virtio_dev *dev) { fake_of(dev)->nr_driver_ok++; }
 
 static void config_read(struct virtio_dev *dev, void *config)
@@ -93,6 +99,7 @@ static const struct virtio_ops ops = {
 	.features_ok = features_ok,
 	.kick = kick,
 	.reset = reset,
+	.stop_queue = stop_queue,
 	.driver_ok = driver_ok,
 	.config_read = config_read,
 	.config_bytes = sizeof(((struct fake_device *)0)->config),

@@ -13,8 +13,9 @@
 
 struct fake_device {
 	struct virtio_dev dev;
-	unsigned int nr_kicks, nr_resets, nr_driver_ok, nr_served, nr_faults;
+	unsigned int nr_kicks, nr_resets, nr_stops, nr_driver_ok, nr_served, nr_faults;
 	bool refuses_features;
+	unsigned int stopped_queue; /* the latest; what is held of it is not forgotten */
 	/* Keep the chains instead of serving them; pushed by fake_device_release(). */
 	bool holds;
 	unsigned int nr_held;

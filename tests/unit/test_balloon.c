@@ -243,6 +243,29 @@ Test(balloon_queues, every_set_of_features_offered_and_accepted_has_its_queues_i
 	cr_assert_eq(nr, 54);
 }
 
+/* Before features are chosen it is those that were offered: a driver may look before it chooses. */
+Test(balloon_queues, queues_are_there_before_features_are_chosen)
+{
+	static const struct {
+		struct balloon_cfg cfg;
+		unsigned int nr;
+	} cases[] = { { { 0 }, 3 }, { { .hinting = true, .reporting = true, .working_set = true }, 7 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		balloon_rig_init_cfg(&rig, cases[i].cfg);
+		for (int again = 0; again < 2; again++) {
+			for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++) {
+				fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_QUEUE_SEL, q);
+				cr_assert_eq(fake_driver_reg(&rig.drv, VIRTIO_MMIO_QUEUE_NUM_MAX),
+					     q < cases[i].nr ? 256 : 0, "queue %u", q);
+			}
+			cr_assert(fake_driver_negotiate(&rig.drv, BIT(VIRTIO_F_VERSION_1)));
+			fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_STATUS, 0);
+		}
+		balloon_rig_destroy(&rig);
+	}
+}
+
 Test(balloon_setup, what_is_not_configured_is_not_offered_and_cannot_be_accepted)
 {
 	static const uint64_t bits[] = { OOM, HINT_VQ, POISON, REPORT_VQ, WS_VQ };
@@ -644,6 +667,22 @@ Test(balloon, a_buffer_held_of_a_stopped_queue_stays)
 	cr_expect(inflate(FREE, 1), "others go on");
 }
 
+/* The buffer is the driver's again: nothing is written into it. */
+Test(balloon, a_notification_does_not_go_into_a_buffer_of_a_stopped_queue)
+{
+	struct fake_buffer buffer = { fake_alloc(&rig.mem, 140, 16), 140, true };
+
+	fake_queue_add(&rig.drv.queues[WS_NOTIFY], &buffer, 1);
+	fake_driver_kick(&rig.drv, WS_NOTIFY);
+	fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_QUEUE_SEL, WS_NOTIFY);
+	fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_expect_eq(fake_driver_reg(&rig.drv, VIRTIO_MMIO_QUEUE_READY), 0);
+	cr_expect_eq(balloon_ask_working_set(rig.b, 2), 0);
+	cr_expect(gm_is_zero(&rig.mem.gm, buffer.at, 140));
+	cr_expect_eq(fake_queue_used_idx(&rig.drv.queues[WS_NOTIFY]), 0);
+	cr_expect(inflate(FREE, 1), "others go on");
+}
+
 /* --- hinting ----------------------------------------------------------------------------------- */
 
 /* What vCPUs write shows in the log that is fetched while they stand. */
@@ -988,6 +1027,24 @@ Test(balloon, a_driver_that_resets_the_device_before_it_stands_loses_nothing)
 	begin();
 	cr_expect(hint(FREE, UNIT));
 	cr_expect_eq(resident(FREE, UNIT), 0);
+}
+
+static void stop_hints(struct balloon_rig *r)
+{
+	fake_driver_set_reg(&r->drv, VIRTIO_MMIO_QUEUE_SEL, HINT);
+	fake_driver_set_reg(&r->drv, VIRTIO_MMIO_QUEUE_READY, 0);
+}
+
+Test(balloon, nor_does_one_that_stops_the_queue_in_that_moment)
+{
+	struct fake_queue before;
+
+	begin();
+	before = rig.drv.queues[HINT];
+	rig.on_freeze = stop_hints;
+	cr_expect_not(hint(FREE, UNIT));
+	expect_nothing_taken(before.avail_idx, &before);
+	cr_expect(inflate(FREE, 1), "others go on");
 }
 
 Test(balloon, nor_does_the_driver_that_takes_its_place_in_that_moment)

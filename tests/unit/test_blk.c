@@ -500,21 +500,36 @@ Test(blk, memory_under_a_request_is_pinned_until_it_is_answered)
 	cr_expect_eq(blk_rig_info(&rig).nr_in_flight, 0);
 }
 
-static pid_t resetter;
+/* On its own thread, as it comes from a vCPU. */
+struct vcpu {
+	void (*fn)(void);
+	pid_t tid;
+	bool done;
+};
 
-/* On its own thread, as the reset comes from a vCPU. */
-static void *reset_device(void *arg)
+static void *run_vcpu(void *arg)
 {
-	__atomic_store_n(&resetter, gettid(), __ATOMIC_RELEASE);
-	fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_STATUS, 0);
-	__atomic_store_n((bool *)arg, true, __ATOMIC_RELEASE);
+	struct vcpu *v = arg;
+
+	__atomic_store_n(&v->tid, gettid(), __ATOMIC_RELEASE);
+	v->fn();
+	__atomic_store_n(&v->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
-Test(blk, reset_waits_for_what_runs_and_forgets_the_rest)
+static void reset_device(void) { fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_STATUS, 0); }
+
+static void stop_queue(void)
 {
+	fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_QUEUE_SEL, 0);
+	fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_QUEUE_READY, 0);
+}
+
+/* 64 reads of a page each; a vCPU does FN while 16 of them run. */
+static void interrupt_reads(void (*fn)(void))
+{
+	struct vcpu vcpu = { .fn = fn };
 	unsigned int requests[64];
-	bool was_reset = false;
 	pthread_t thread;
 
 	cr_assert_eq(elastic_plug(&rig.mem.elastic, 0, 1), 0);
@@ -523,9 +538,9 @@ Test(blk, reset_waits_for_what_runs_and_forgets_the_rest)
 	add_reads(64, requests);
 	fake_driver_kick(&rig.drv, 0);
 	blk_rig_host_wait(16); /* all workers */
-	cr_assert_eq(pthread_create(&thread, NULL, reset_device, &was_reset), 0);
-	wait_until_asleep(&resetter);
-	cr_expect_not(__atomic_load_n(&was_reset, __ATOMIC_ACQUIRE), "it waits");
+	cr_assert_eq(pthread_create(&thread, NULL, run_vcpu, &vcpu), 0);
+	wait_until_asleep(&vcpu.tid);
+	cr_expect_not(__atomic_load_n(&vcpu.done, __ATOMIC_ACQUIRE), "it waits");
 	hold(false);
 	pthread_join(thread, NULL);
 	cr_expect_not(any_pinned(0));
@@ -537,6 +552,21 @@ Test(blk, reset_waits_for_what_runs_and_forgets_the_rest)
 	cr_expect(holds(GPA(FAKE_ELASTIC_BASE), 16 * PAGE, 9), "these had begun");
 	for (unsigned int i = 16; i < 64; i++)
 		cr_expect_not(holds(GPA(FAKE_ELASTIC_BASE + i * PAGE), PAGE, 9 + i * PAGE));
+}
+
+Test(blk, reset_waits_for_what_runs_and_forgets_the_rest)
+{
+	interrupt_reads(reset_device);
+	fake_driver_start(&rig.drv, ALL);
+	cr_expect_eq(read_at(0, alloc(PAGE), PAGE), VIRTIO_BLK_S_OK);
+}
+
+/* When the driver reads that its queue is not ready, no worker writes into it any more. */
+Test(blk, stopping_the_queue_waits_for_what_runs_and_forgets_the_rest)
+{
+	interrupt_reads(stop_queue);
+	cr_expect_eq(fake_driver_reg(&rig.drv, VIRTIO_MMIO_QUEUE_READY), 0);
+	cr_expect_not(fake_driver_needs_reset(&rig.drv));
 	fake_driver_start(&rig.drv, ALL);
 	cr_expect_eq(read_at(0, alloc(PAGE), PAGE), VIRTIO_BLK_S_OK);
 }

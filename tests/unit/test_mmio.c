@@ -10,7 +10,7 @@
  *  case 3   QueueSel beyond the queues, then every queue register: 0, ignored
  *  case 4   QueueNotify with a bad or negative-looking index
  *  case 5   QueueNum 0, not a power of two, too large
- *  case 6   QueueNum and ring addresses written while QueueReady is 1 or after DRIVER_OK: ignored
+ *  case 6   QueueNum and ring addresses written while QueueReady is 1 or of a stopped queue: ignored
  *  case 7   rings unmapped, misaligned, wrapping 2^64, in a hole, in unplugged memory, straddling
  *           two regions: the queue is not ready, the device needs a reset
  *  case 8   DRIVER_OK without FEATURES_OK; features not offered accepted; features changed after
@@ -235,6 +235,38 @@ Test(mmio, held_device_takes_nothing_until_the_hold_ends)
 	cr_assert_eq(device.nr_served, 1, "its kick is not lost");
 }
 
+Test(mmio, device_is_told_of_a_queue_that_was_stopped)
+{
+	cr_assert(fake_driver_negotiate(&d, V1));
+	set_reg(VIRTIO_MMIO_QUEUE_SEL, 1);
+	set_reg(VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_assert_eq(device.nr_stops, 0, "it was not ready");
+	cr_assert(fake_driver_setup_queue(&d, 1, 8));
+	fake_driver_add_status(&d, DRIVER_OK);
+	set_reg(VIRTIO_MMIO_QUEUE_READY, 0);
+	set_reg(VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_assert_eq(device.nr_stops, 1);
+	cr_assert_eq(device.stopped_queue, 1);
+	cr_assert_eq(reg(VIRTIO_MMIO_QUEUE_READY), 0);
+	/* Whatever it holds, also of a device that broke. */
+	fake_driver_start(&d, V1);
+	virtio_broken(&device.dev, "test");
+	set_reg(VIRTIO_MMIO_QUEUE_SEL, 0);
+	set_reg(VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_assert_eq(device.nr_stops, 2);
+}
+
+/* Before DRIVER_OK nothing was in it. */
+Test(mmio, queue_may_be_set_up_anew_before_driver_ok)
+{
+	cr_assert(fake_driver_negotiate(&d, V1));
+	cr_assert(fake_driver_setup_queue(&d, 0, 8));
+	set_reg(VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_assert(fake_driver_setup_queue(&d, 0, 16));
+	fake_driver_add_status(&d, DRIVER_OK);
+	assert_works();
+}
+
 Test(mmio, stopped_queue_takes_no_late_answers)
 {
 	const struct fake_buffer out = { { 0x2000 }, 4, false };
@@ -334,38 +366,118 @@ Test(mmio, device_broken_during_set_up_tells_the_driver_at_driver_ok)
 	cr_assert_not(virtio_live(&device.dev));
 }
 
-/* The whole status machine: every state a driver can reach, every value it can write. */
-Test(mmio, status_takes_the_steps_of_the_spec_and_no_others)
+static void choose(uint64_t features)
 {
-	const uint32_t path[] = { 0, ACKNOWLEDGE, ACKNOWLEDGE | DRIVER,
-				  ACKNOWLEDGE | DRIVER | FEATURES_OK,
-				  ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK };
+	for (uint32_t half = 0; half < 2; half++) {
+		set_reg(VIRTIO_MMIO_DRIVER_FEATURES_SEL, half);
+		set_reg(VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(features >> (32 * half)));
+	}
+}
 
-	for (size_t at = 0; at < ARRAY_SIZE(path); at++) {
-		for (unsigned int failed = 0; failed < 2; failed++) {
-			for (uint32_t value = 1; value < 0x300; value++) {
-				uint32_t from = path[at] | (failed ? FAILED : 0);
-				uint32_t to = value & ~(uint32_t)NEEDS_RESET, want = from;
+/* What is to come of VALUE written in state FROM, and whether the features will do. */
+static uint32_t status_after(uint32_t from, uint32_t value, bool good_features)
+{
+	uint32_t to = from | (value & (ACKNOWLEDGE | DRIVER | FAILED));
 
-				set_reg(VIRTIO_MMIO_STATUS, 0);
-				set_reg(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
-				set_reg(VIRTIO_MMIO_DRIVER_FEATURES, V1 >> 32);
-				for (size_t i = 1; i <= at; i++)
-					set_reg(VIRTIO_MMIO_STATUS, path[i]);
-				if (failed)
-					set_reg(VIRTIO_MMIO_STATUS, from);
-				cr_assert_eq(status(), from);
-				set_reg(VIRTIO_MMIO_STATUS, value);
-				if (to == (from | FAILED))
-					want = to;
-				else if (!failed && at + 1 < ARRAY_SIZE(path) &&
-					 (to & ~(uint32_t)FAILED) == path[at + 1])
-					want = to;
-				cr_assert_eq(status(), want, "%#x written in state %#x", value,
-					     from);
-			}
+	if (from & FAILED)
+		return from;
+	if (value & FEATURES_OK && good_features)
+		to |= FEATURES_OK;
+	return to & FEATURES_OK ? to | (value & DRIVER_OK) : to;
+}
+
+/* The whole status machine: every state a driver can reach, every value it can write. */
+Test(mmio, status_takes_what_it_can_of_each_value)
+{
+	const uint32_t all = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK | FAILED;
+
+	for (uint32_t from = 0; from < 0x100; from++) {
+		if (from & ~all || (from & DRIVER_OK && !(from & FEATURES_OK)))
+			continue;
+		for (uint32_t value = 1; value < 0x300; value++) {
+			bool good = !(value & 0x200);
+
+			set_reg(VIRTIO_MMIO_STATUS, 0);
+			choose(V1);
+			if (from)
+				set_reg(VIRTIO_MMIO_STATUS, from);
+			cr_assert_eq(status(), from, "at once");
+			if (!(from & FEATURES_OK))
+				choose(good ? V1 : 0);
+			set_reg(VIRTIO_MMIO_STATUS, value);
+			cr_assert_eq(status(), status_after(from, value, good),
+				     "%#x written in state %#x", value, from);
 		}
 	}
+}
+
+/* Drivers that are in use: each comes to a device that works. */
+
+Test(mmio, driver_may_set_several_bits_in_one_write)
+{
+	set_reg(VIRTIO_MMIO_STATUS, 0);
+	set_reg(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER);
+	cr_assert_eq(status(), ACKNOWLEDGE | DRIVER);
+	choose(V1);
+	set_reg(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+	cr_assert(fake_driver_setup_queue(&d, 0, 8));
+	set_reg(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+	assert_works();
+}
+
+Test(mmio, driver_may_write_each_bit_without_those_before)
+{
+	set_reg(VIRTIO_MMIO_STATUS, 0);
+	set_reg(VIRTIO_MMIO_STATUS, ACKNOWLEDGE);
+	set_reg(VIRTIO_MMIO_STATUS, DRIVER);
+	cr_assert_eq(status(), ACKNOWLEDGE | DRIVER);
+	choose(V1);
+	set_reg(VIRTIO_MMIO_STATUS, FEATURES_OK);
+	cr_assert(status() & FEATURES_OK);
+	cr_assert(fake_driver_setup_queue(&d, 0, 8));
+	set_reg(VIRTIO_MMIO_STATUS, DRIVER_OK);
+	cr_assert_eq(status(), ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+	assert_works();
+}
+
+Test(mmio, driver_may_set_up_queues_first_and_write_its_status_once)
+{
+	const struct fake_buffer out = { { 0x2000 }, 4, false };
+
+	set_reg(VIRTIO_MMIO_STATUS, 0);
+	choose(V1 | BIT(VIRTIO_RING_F_INDIRECT_DESC));
+	cr_assert(fake_driver_setup_queue(&d, 0, 8));
+	fake_queue_add_indirect(&d.queues[0], &out, 1);
+	set_reg(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+	cr_assert_eq(device.nr_served, 1, "with the features that came after it");
+	cr_assert(fake_queue_poll(&d.queues[0], NULL, NULL));
+	assert_works();
+}
+
+Test(mmio, driver_may_set_up_queues_after_driver_ok)
+{
+	const struct fake_buffer out = { { 0x2000 }, 4, false };
+
+	cr_assert(fake_driver_negotiate(&d, V1));
+	fake_driver_add_status(&d, DRIVER_OK);
+	fake_queue_init(&d.queues[0], &mem, 8);
+	fake_queue_add(&d.queues[0], &out, 1);
+	fake_driver_kick(&d, 0);
+	cr_assert_eq(device.nr_served, 0);
+	cr_assert(fake_driver_enable_queue(&d, 0));
+	cr_assert_eq(device.nr_served, 1, "its kick was ignored, its buffer is not");
+	cr_assert(fake_queue_poll(&d.queues[0], NULL, NULL));
+	assert_works();
+}
+
+Test(mmio, driver_without_features_that_will_do_gets_no_further)
+{
+	set_reg(VIRTIO_MMIO_STATUS, 0);
+	set_reg(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+	cr_assert_eq(status(), ACKNOWLEDGE | DRIVER);
+	set_reg(VIRTIO_MMIO_STATUS, DRIVER_OK);
+	cr_assert_eq(status(), ACKNOWLEDGE | DRIVER);
+	cr_assert_eq(device.nr_driver_ok, 0);
 }
 
 Test(mmio, failed_driver_is_not_served)
@@ -581,21 +693,30 @@ Test(hostile_mmio, ready_queue_does_not_move)
 	assert_works();
 }
 
-/* case 6: also a queue that is not ready, and one that was stopped. */
-Test(hostile_mmio, nothing_is_set_up_after_driver_ok_or_before_features_ok)
+/* case 6: what was in it may be anywhere. */
+Test(hostile_mmio, stopped_queue_is_not_set_up_again)
 {
-	set_reg(VIRTIO_MMIO_QUEUE_SEL, 0);
-	write_all_queue_registers();
-	cr_assert(fake_driver_negotiate(&d, V1));
-	cr_assert(fake_driver_setup_queue(&d, 0, 8));
-	fake_driver_add_status(&d, DRIVER_OK);
-	set_reg(VIRTIO_MMIO_QUEUE_SEL, 1);
-	write_all_queue_registers();
-	set_reg(VIRTIO_MMIO_QUEUE_READY, 1);
-	cr_assert_eq(reg(VIRTIO_MMIO_QUEUE_READY), 0);
+	fake_driver_start(&d, V1);
 	set_reg(VIRTIO_MMIO_QUEUE_SEL, 0);
 	set_reg(VIRTIO_MMIO_QUEUE_READY, 0);
 	write_all_queue_registers();
+	set_reg(VIRTIO_MMIO_QUEUE_READY, 1);
+	cr_assert_eq(reg(VIRTIO_MMIO_QUEUE_READY), 0);
+	cr_assert_not(fake_driver_needs_reset(&d));
+}
+
+/* case 6 */
+Test(hostile_mmio, only_1_makes_a_queue_ready)
+{
+	const uint32_t values[] = { 2, 3, 0x100, 0x80000000, UINT32_MAX };
+
+	cr_assert(fake_driver_negotiate(&d, V1));
+	cr_assert(fake_driver_setup_queue(&d, 0, 8));
+	set_reg(VIRTIO_MMIO_QUEUE_READY, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		set_reg(VIRTIO_MMIO_QUEUE_READY, values[i]);
+		cr_assert_eq(reg(VIRTIO_MMIO_QUEUE_READY), 0);
+	}
 	cr_assert_not(fake_driver_needs_reset(&d));
 }
 

@@ -202,6 +202,30 @@ Test(vcon, driver_of_one_port_has_the_console_and_no_other_queue)
 	cr_assert_not(vcon_is_open(rig.v, 1));
 }
 
+/* Those that are offered, before the driver has said that it knows of ports. */
+Test(vcon, queues_are_there_before_features_are_chosen)
+{
+	for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++) {
+		fake_driver_set_reg(drv, VIRTIO_MMIO_QUEUE_SEL, q);
+		cr_assert_eq(fake_driver_reg(drv, VIRTIO_MMIO_QUEUE_NUM_MAX),
+			     q < 2 * (VCON_PORTS + 1) ? 128 : 0, "queue %u", q);
+	}
+	/* One that was set up goes when the driver turns out to be one of the console alone. */
+	for (unsigned int q = 0; q < 4; q++)
+		cr_assert(fake_driver_setup_queue(drv, q, 16));
+	fake_driver_set_reg(drv, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	fake_driver_set_reg(drv, VIRTIO_MMIO_DRIVER_FEATURES, V1 >> 32);
+	fake_driver_set_reg(drv, VIRTIO_MMIO_STATUS, 15);
+	cr_assert(vcon_is_open(rig.v, 0));
+	for (unsigned int q = 0; q < 4; q++) {
+		cr_assert_eq(vcon_dev(rig.v)->queues[q].ready, q < 2);
+		fake_driver_set_reg(drv, VIRTIO_MMIO_QUEUE_SEL, q);
+		cr_assert_eq(fake_driver_reg(drv, VIRTIO_MMIO_QUEUE_READY), q < 2);
+	}
+	cr_assert(output(0, "hello", 5));
+	expect_output(0, "hello");
+}
+
 Test(vcon, as_many_ports_as_there_can_be)
 {
 	struct vcon_cfg cfg = { .has_console = true, .nr_ports = VCON_MAX_PORTS };
@@ -421,6 +445,33 @@ Test(vcon, block_under_a_kept_chain_is_not_unplugged)
 	cr_assert(blocks_any_pinned(&rig.mem.elastic.blocks, 0, 1));
 	fake_driver_set_reg(drv, VIRTIO_MMIO_STATUS, 0);
 	cr_assert_not(blocks_any_pinned(&rig.mem.elastic.blocks, 0, 1));
+}
+
+/* Its buffer is the driver's again: what was not read of it yet is not read any more. */
+Test(vcon, chain_that_is_kept_of_a_stopped_queue_is_left_alone)
+{
+	gpa_t at = GPA(FAKE_ELASTIC_BASE);
+
+	start();
+	cr_assert_eq(elastic_plug(&rig.mem.elastic, 0, 1), 0);
+	vcon_rig_host_opens(&rig, 1, true);
+	rig.hosts[1].room = 3;
+	fake_write(&rig.mem, at, "elastic", 7);
+	fake_queue_add(&drv->queues[vcon_output_queue(1)], &(struct fake_buffer){ at, 7, false }, 1);
+	fake_driver_kick(drv, vcon_output_queue(1));
+	/* Another queue of the port has nothing to do with it. */
+	fake_driver_set_reg(drv, VIRTIO_MMIO_QUEUE_SEL, vcon_input_queue(1));
+	fake_driver_set_reg(drv, VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_assert(blocks_any_pinned(&rig.mem.elastic.blocks, 0, 1));
+	fake_driver_set_reg(drv, VIRTIO_MMIO_QUEUE_SEL, vcon_output_queue(1));
+	fake_driver_set_reg(drv, VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_assert_eq(fake_driver_reg(drv, VIRTIO_MMIO_QUEUE_READY), 0);
+	cr_assert_not(blocks_any_pinned(&rig.mem.elastic.blocks, 0, 1));
+	rig.hosts[1].room = 100;
+	rig.hosts[1].guest.transmit_ready(rig.hosts[1].guest.ctx);
+	expect_output(1, "ela");
+	cr_assert_eq(fake_queue_used_idx(&drv->queues[vcon_output_queue(1)]), 0);
+	cr_assert(output(0, "console", 7), "others go on");
 }
 
 Test(vcon, long_output_lets_others_have_their_turn)
