@@ -460,7 +460,8 @@ static void start(void)
 	if (how & 0x200)
 		write_config(12, 4, how);
 	for (unsigned int i = 0; i < NR_ROLES; i++)
-		fake_queue_init(&rig.drv.queues[i], &rig.mem, (int)i == queue_of(HINT) ? 32 : 8);
+		fake_queue_init(&rig.drv.queues[i], &rig.mem,
+				(int)i != queue_of(HINT) ? 8 : how & 0x400 ? 256 : 32);
 	for (enum role r = 0; r < NR_ROLES; r++)
 		if (queue_of(r) >= 0)
 			fuzz_check(fake_driver_enable_queue(&rig.drv, (unsigned int)queue_of(r)));

@@ -27,7 +27,7 @@
 #define SECTORS_MAX 128u
 #define BATCH_MAX   4u
 #define DATA_MAX    (8 * SECTOR)
-#define QUEUE_SIZE  32
+#define QUEUE_SIZE  32 /* at least; up to the device's own */
 #define NR_BLOCKS   ((uint32_t)(BLK_ELASTIC / (2 * MiB)))
 #define BIT(n)	    (UINT64_C(1) << (n))
 
@@ -264,7 +264,7 @@ static void start(void)
 	features |= how & 8 ? BIT(VIRTIO_RING_F_INDIRECT_DESC) : 0;
 	features |= how & 16 ? BIT(VIRTIO_RING_F_EVENT_IDX) : 0;
 	fuzz_check(fake_driver_negotiate(&rig.drv, features));
-	fuzz_check(fake_driver_setup_queue(&rig.drv, 0, QUEUE_SIZE));
+	fuzz_check(fake_driver_setup_queue(&rig.drv, 0, (uint16_t)(QUEUE_SIZE << (how >> 5 & 3))));
 	fake_driver_add_status(&rig.drv, VIRTIO_CONFIG_S_DRIVER_OK);
 	live = true;
 }
@@ -381,6 +381,41 @@ static void reset_in_the_middle(void)
 	live = false;
 }
 
+/* As many requests under way as the queue takes: a descriptor each, or two. */
+static void fill_the_queue(void)
+{
+	struct fake_queue *q = &rig.drv.queues[0];
+	struct blk_header header = { .type = le32_of(VIRTIO_BLK_T_IN) };
+	const struct fake_buffer b[] = { { GPA(header_at(0)), 16, false },
+					 { GPA(MiB), SECTOR + 1, true } };
+	unsigned int nr;
+	bool indirect;
+	uint64_t mark;
+	uint32_t used;
+
+	if (!live)
+		start();
+	if (paused)
+		pause_vm(false);
+	mark = rig.mem.next_free;
+	indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
+	nr = indirect ? q->size : q->size / 2u;
+	host = (struct blk_rig_host){ .no_cache = true };
+	blk_rig_host_set((struct blk_rig_host){ .no_cache = true, .held = true });
+	fake_write(&rig.mem, b[0].at, &header, sizeof(header));
+	for (unsigned int i = 0; i < nr; i++)
+		(void)(indirect ? fake_queue_add_indirect : fake_queue_add)(q, b, ARRAY_SIZE(b));
+	fake_driver_kick(&rig.drv, 0);
+	fuzz_check(blk_rig_info(&rig).nr_in_flight == nr);
+	blk_rig_host_set(host);
+	blk_drain(rig.b);
+	for (unsigned int i = 0; i < nr; i++)
+		fuzz_check(fake_queue_poll(q, NULL, &used) && used == SECTOR + 1);
+	fuzz_check(!fake_queue_poll(q, NULL, NULL) && !fake_driver_needs_reset(&rig.drv));
+	fuzz_check(gm_is_zero(&rig.mem.gm, GPA(MiB + SECTOR), 1)); /* VIRTIO_BLK_S_OK */
+	rig.mem.next_free = mark;
+}
+
 static void go_wild(void)
 {
 	wild_step(&rig.drv, &in);
@@ -405,7 +440,10 @@ static void step(void)
 		pause_vm(fuzz_u8(&in) & 1);
 		break;
 	case 5:
-		reset_in_the_middle();
+		if (fuzz_u8(&in) & 1)
+			fill_the_queue();
+		else
+			reset_in_the_middle();
 		break;
 	case 6:
 		live = false;
