@@ -51,8 +51,12 @@ static void teardown(void)
 	virtio_slots_close(&slots);
 	loop_free(loop);
 	fake_memory_destroy(&mem);
-	for (unsigned int i = 0; i < 3; i++)
-		unlink(cfg.disks[i].path);
+	for (unsigned int i = 0; i < 3; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "%s/%u", dir, i);
+		unlink(path);
+	}
 	rmdir(dir);
 }
 
