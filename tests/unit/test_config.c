@@ -143,6 +143,24 @@ Test(config, eight_devices_are_the_most)
 		"-e", "1G", "-e", "1G", "-e", "1G");
 }
 
+Test(config, eight_disks_and_fourteen_ports_are_the_most)
+{
+	cr_assert_eq(TAKE("-k", "k", "-d", "a", "-d", "b", "-d", "c", "-d", "d", "-d", "e", "-d",
+			  "f", "-d", "g", "-d", "h"),
+		     0);
+	cr_assert_eq(cfg.nr_disks, 8);
+	cr_assert_str_eq(cfg.disks[7].path, "h");
+	cr_assert_eq(TAKE("-k", "k", "--port", "a", "--port", "b", "--port", "c", "--port", "d",
+			  "--port", "e", "--port", "f", "--port", "g", "--port", "h", "--port", "i",
+			  "--port", "j", "--port", "k", "--port", "l", "--port", "m", "--port", "n"),
+		     0);
+	cr_assert_eq(cfg.nr_ports, 14);
+	cr_assert_str_eq(cfg.ports[13].name, "n");
+	REFUSED("at most 14 ports", "--port", "a", "--port", "b", "--port", "c", "--port", "d",
+		"--port", "e", "--port", "f", "--port", "g", "--port", "h", "--port", "i", "--port",
+		"j", "--port", "k", "--port", "l", "--port", "m", "--port", "n", "--port", "o");
+}
+
 Test(config, names_of_devices_differ)
 {
 	REFUSED("two devices of the name mem1", "-e", "1G,id=mem1", "-e", "1G");
