@@ -8,8 +8,8 @@
  * Writes are stable when a flush after them was answered, as with any disk that has a cache; each
  * by itself for drivers that do not flush (no VIRTIO_BLK_F_FLUSH).
  *
- * A reset forgets requests that have not begun and waits for the others: afterwards nothing
- * touches the guest's memory or the disk any more.
+ * A reset, or the stop of its queue, forgets requests that have not begun and waits for the others:
+ * afterwards nothing touches the guest's memory or the disk any more.
  * Thread: the loop, under the device lock.
  */
 #ifndef EBB_DEVICES_VIRTIO_BLK_H

@@ -41,7 +41,7 @@ struct virtio_ops {
 	/*
 	 * The driver has stopped QUEUE: the device forgets the chains of it that it holds, as in a
 	 * reset. When this returns it touches their buffers no more, on no thread. Needed by those
-	 * that hold chains beyond a kick.
+	 * that hold chains beyond a kick, or let go of the lock in one.
 	 */
 	void (*stop_queue)(struct virtio_dev *dev, unsigned int queue);
 	/* Optional: the driver has set DRIVER_OK. */
