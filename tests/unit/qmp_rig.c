@@ -316,14 +316,21 @@ void wire_adopt(struct wire *w, int fd)
 	json_object_put(greeting);
 }
 
-void wire_connect(struct wire *w, const char *path)
+static int connect_to(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0, "%s", strerror(errno));
-	wire_adopt(w, fd);
+	return fd;
+}
+
+void wire_connect(struct wire *w, const char *path) { wire_adopt(w, connect_to(path)); }
+
+void wire_connect_silently(struct wire *w, const char *path)
+{
+	*w = (struct wire){ .fd = connect_to(path) };
 }
 
 void wire_open(struct wire *w, const char *path)

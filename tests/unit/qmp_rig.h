@@ -70,6 +70,8 @@ struct wire {
 void wire_open(struct wire *wire, const char *path);
 void wire_connect(struct wire *wire, const char *path);
 void wire_adopt(struct wire *wire, int fd);
+/* Connects without reading: of a server whose loop is the caller's own thread. */
+void wire_connect_silently(struct wire *wire, const char *path);
 void wire_close(struct wire *wire);
 void wire_send(struct wire *wire, const char *text);
 /* In one message with NR descriptors. */

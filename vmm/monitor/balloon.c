@@ -153,7 +153,7 @@ struct json_object *monitor_reclaim_object(const struct monitor *mon)
 	struct json_object *o = json_object_new_object();
 	const struct reclaim *r;
 	struct balloon_info info;
-	uint64_t now = clock_ns();
+	uint64_t now = loop_now(mon->loop);
 
 	balloon_info(balloon_in(mon), &info);
 	r = &info.reclaim;
@@ -176,13 +176,14 @@ struct json_object *monitor_reclaim_object(const struct monitor *mon)
 
 int monitor_start_reclaim(struct qmp_call *call)
 {
-	uint64_t deadline_ns = monitor_deadline_arg(call->args);
+	struct monitor *mon = call->ctx;
+	uint64_t now = loop_now(mon->loop), deadline_ns = monitor_deadline_arg(call->args, now);
 	int r;
 
 	if (!balloon_in(call->ctx))
 		return no_balloon(call->err);
 	if (!deadline_ns)
-		deadline_ns = clock_ns() + RECLAIM_TIMEOUT_S * NS_PER_S;
+		deadline_ns = now + RECLAIM_TIMEOUT_S * NS_PER_S;
 	r = balloon_reclaim(balloon_in(call->ctx), deadline_ns);
 	if (r == -EBUSY)
 		return qmp_fail(call->err, QMP_GENERIC_ERROR,

@@ -154,20 +154,21 @@ int monitor_start_resize(struct qmp_call *call)
 	struct monitor *mon = call->ctx;
 	const char *device = qmp_arg_str(call->args, "device", NULL);
 	uint64_t bytes = qmp_arg_u64(call->args, "size", 0);
+	uint64_t deadline_ns = monitor_deadline_arg(call->args, loop_now(mon->loop));
 	int r = check_device(mon, device, call->err);
 
 	if (r)
 		return r;
 	if (find_balloon(mon, device)) {
-		balloon_resize(mon->vm->balloon->balloon, bytes, monitor_deadline_arg(call->args));
+		balloon_resize(mon->vm->balloon->balloon, bytes, deadline_ns);
 	} else if (device) {
 		struct vm_elastic *e = vm_memory_find(mon->vm->memory, device);
 
-		r = vmem_resize(e->vmem, bytes, monitor_deadline_arg(call->args));
+		r = vmem_resize(e->vmem, bytes, deadline_ns);
 		if (r)
 			return monitor_explain_target(e, bytes, r, call->err);
 	} else {
-		r = resize_all(mon, bytes, monitor_deadline_arg(call->args), call->err);
+		r = resize_all(mon, bytes, deadline_ns, call->err);
 		if (r)
 			return r;
 	}

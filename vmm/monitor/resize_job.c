@@ -37,12 +37,12 @@ struct json_object *monitor_job_object(const struct vm_elastic *e)
 	return monitor_resize_object(e->id, &s, blocks_plugged_bytes(&e->elastic.blocks));
 }
 
-uint64_t monitor_deadline_arg(struct json_object *args)
+uint64_t monitor_deadline_arg(struct json_object *args, uint64_t now_ns)
 {
 	struct json_object *timeout = qmp_arg(args, "timeout");
 	double s = timeout ? json_object_get_double(timeout) : 0;
 
 	if (!(s > 0))
 		return 0;
-	return clock_ns() + (uint64_t)((s < 1e9 ? s : 1e9) * (double)NS_PER_S);
+	return now_ns + (uint64_t)((s < 1e9 ? s : 1e9) * (double)NS_PER_S);
 }

@@ -17,7 +17,8 @@
 struct json_object *monitor_resize_object(const char *device, const struct resize_status *s,
 				  uint64_t size_bytes);
 struct json_object *monitor_job_object(const struct vm_elastic *e);
-/* The argument `timeout`, in seconds, as a monotonic time in ns; 0: none was given. */
-uint64_t monitor_deadline_arg(struct json_object *args);
+/* When the time that the argument `timeout` gives, in seconds, is over, from NOW_NS on; 0: none was
+ * given. */
+uint64_t monitor_deadline_arg(struct json_object *args, uint64_t now_ns);
 
 #endif
