@@ -77,7 +77,7 @@ def rows():
                 yield Row(title(way, peer, kind, pairs is AT_HOST), "ms", of(times[way]),
                           of(times[peer]), f"Ebb, {peer}", goal if kind == "p99" else None,
                           why="On one processor the word to the host is most of it, and the "
-                              "slowest rounds are other load's; see README, What relief costs.")
+                              "slowest rounds are other load's; see guests/agent/README.md.")
 
 
 ROWS = [(title(way, peer, kind, pairs is AT_HOST), "ms") for pairs in (PAIRS, AT_HOST)

@@ -384,7 +384,7 @@ def a_vm_from_a_file_of_options_alone():
 
 @test
 def the_example_of_the_readme_works():
-    with open(f"{ROOT}/README.md", encoding="utf-8") as f:
+    with open(f"{ROOT}/vmm/process/README.md", encoding="utf-8") as f:
         section = f.read().split("\n## Embedding Ebb\n")[1].split("\n## ")[0]
     program = "\n".join(line[4:] for line in section.splitlines()
                         if line.startswith("    ") or not line).split("import json", 1)[1]

@@ -64,7 +64,7 @@ def it_is_drawn_in_place_and_as_the_readme_shows_it():
             assert shown[4] == "  resize done", shown
             assert shown[-1] == "", shown  # the cursor's line
             print("# " + "\n# ".join(shown), flush=True)
-            with open(f"{ROOT}/README.md", encoding="utf-8") as f:
+            with open(f"{ROOT}/vmm/cli/README.md", encoding="utf-8") as f:
                 block = re.search(r"\n    \$ ebb stat vm --watch\n((?:    .*\n)+)", f.read())
             readme = [line[4:] for line in block.group(1).splitlines()]
             assert [shape(line) for line in readme] == [shape(line) for line in shown[:-1]], \
