@@ -63,7 +63,7 @@ static enum balloon_found look_at(const struct balloon_hinting *h, gpa_t at, uin
 {
 	const struct guest_mem *gm = h->env.queues->dev->gm;
 
-	if (h->logging && !written_any(h->env.written, at, bytes))
+	if (h->logging && !dirty_pages_any(h->env.written, at, bytes))
 		return BALLOON_UNWRITTEN;
 	return h->run.hinted_bytes <= memory_bytes(gm) && gm_is_zero(gm, at, bytes) ?
 		       BALLOON_CLEARED :
@@ -72,7 +72,7 @@ static enum balloon_found look_at(const struct balloon_hinting *h, gpa_t at, uin
 
 static void give(struct balloon_hinting *h, gpa_t at, uint64_t bytes)
 {
-	if (bytes && !returned_give(h->env.returned, RETURNED_HINTED, at, bytes))
+	if (bytes && !page_ledger_give(h->env.returned, RETURNED_HINTED, at, bytes))
 		h->run.freed_bytes += bytes;
 }
 

@@ -16,16 +16,16 @@
 #include "devices/balloon_queues.h"
 #include "devices/reclaim.h"
 #include "vmm/base/loop.h"
-#include "vmm/memory/returned.h"
-#include "vmm/memory/written.h"
+#include "vmm/memory/dirty_pages.h"
+#include "vmm/memory/page_ledger.h"
 
 /* What hinting works on; all of it outlives the struct balloon_hinting. */
 struct balloon_hinting_env {
 	struct balloon_queues *queues; /* of a device whose guest memory is set */
 	struct loop *loop;
-	struct returned *returned;
+	struct page_ledger *returned;
 	/* The log of writes and the vCPUs, as in struct balloon_env; CTX is theirs. */
-	const struct written *written;
+	const struct dirty_pages *written;
 	int (*log_start)(void *ctx);
 	void (*log_stop)(void *ctx);
 	int (*freeze)(void *ctx);

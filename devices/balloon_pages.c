@@ -28,13 +28,13 @@ static bool may_wait(const struct balloon_pages *p)
 static void flush(struct balloon_pages *p, bool waited)
 {
 	uint64_t now = loop_now(p->loop);
-	bool full = returned_waiting_bytes(p->returned) > WAITING_MAX_BYTES;
+	bool full = page_ledger_waiting_bytes(p->returned) > WAITING_MAX_BYTES;
 
 	if (!may_wait(p))
-		(void)returned_flush(p->returned, UINT32_MAX);
+		(void)page_ledger_flush(p->returned, UINT32_MAX);
 	else if (full)
-		(void)returned_flush(p->returned, FLUSH_CALLS);
-	if (!returned_waiting_bytes(p->returned))
+		(void)page_ledger_flush(p->returned, FLUSH_CALLS);
+	if (!page_ledger_waiting_bytes(p->returned))
 		return;
 	if (!waited)
 		p->waiting_since_ns = now;
@@ -45,19 +45,19 @@ static void flush(struct balloon_pages *p, bool waited)
 static void on_quiet(void *ctx)
 {
 	struct balloon_pages *p = ctx;
-	uint64_t before = returned_waiting_bytes(p->returned);
+	uint64_t before = page_ledger_waiting_bytes(p->returned);
 
-	if (!returned_flush(p->returned, FLUSH_CALLS))
+	if (!page_ledger_flush(p->returned, FLUSH_CALLS))
 		return;
 	/* The rest in the next turn; where the host refuses, later. */
-	if (returned_waiting_bytes(p->returned) < before)
+	if (page_ledger_waiting_bytes(p->returned) < before)
 		loop_timer_set(p->loop, &p->flush_timer, 1);
 	else
 		loop_timer_set(p->loop, &p->flush_timer, loop_now(p->loop) + NS_PER_S);
 }
 
 void balloon_pages_init(struct balloon_pages *p, const struct virtio_dev *dev, struct loop *loop,
-			struct returned *returned)
+			struct page_ledger *returned)
 {
 	*p = (struct balloon_pages){ .dev = dev,
 				     .loop = loop,
@@ -89,15 +89,15 @@ static const char *read_pfns(const struct balloon_pages *p, struct chain *c, boo
 const char *balloon_pages_serve(struct balloon_pages *p, struct chain *c, bool inflate)
 {
 	uint32_t bytes = chain_readable(c), nr = bytes / (uint32_t)sizeof(le32);
-	bool waited = returned_waiting_bytes(p->returned);
+	bool waited = page_ledger_waiting_bytes(p->returned);
 	le32 pfns[MAX_PFNS];
 	const char *wrong = read_pfns(p, c, inflate, pfns, bytes);
 
 	if (wrong)
 		return wrong;
 	for (uint32_t i = 0; i < nr; i++) {
-		int r = inflate ? returned_inflate(p->returned, place_of(pfns[i]))
-				: returned_deflate(p->returned, place_of(pfns[i]));
+		int r = inflate ? page_ledger_inflate(p->returned, place_of(pfns[i]))
+				: page_ledger_deflate(p->returned, place_of(pfns[i]));
 
 		assert(!r);
 	}
@@ -118,7 +118,7 @@ const char *balloon_pages_report(struct balloon_pages *p, struct chain *c, bool 
 	while (chain_take_place(c, &at, &bytes)) {
 		if (poisoned)
 			p->kept_bytes += bytes;
-		else if (returned_give(p->returned, RETURNED_REPORTED, at, bytes) == -EFAULT)
+		else if (page_ledger_give(p->returned, RETURNED_REPORTED, at, bytes) == -EFAULT)
 			return "reported memory that does not exist";
 	}
 	return NULL;

@@ -13,12 +13,12 @@
 
 #include "virtio/device.h"
 #include "vmm/base/loop.h"
-#include "vmm/memory/returned.h"
+#include "vmm/memory/page_ledger.h"
 
 struct balloon_pages {
 	const struct virtio_dev *dev;
 	struct loop *loop;
-	struct returned *returned;
+	struct page_ledger *returned;
 	struct loop_timer flush_timer;
 	uint64_t waiting_since_ns; /* while anything waits */
 	/* Counted since the device was made. */
@@ -29,7 +29,7 @@ struct balloon_pages {
 
 /* DEV (with its guest memory set), LOOP and RETURNED outlive P. */
 void balloon_pages_init(struct balloon_pages *p, const struct virtio_dev *dev, struct loop *loop,
-			struct returned *returned);
+			struct page_ledger *returned);
 /*
  * Nothing is discarded by time any more, until the next inflation: before the device is freed, and
  * when a machine reset has made memory whole again.

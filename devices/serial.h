@@ -6,7 +6,7 @@
 #ifndef EBB_DEVICES_SERIAL_H
 #define EBB_DEVICES_SERIAL_H
 
-#include "devices/ends.h"
+#include "devices/chardev_ends.h"
 #include "vmm/base/bus.h"
 #include "vmm/base/irq.h"
 

@@ -41,7 +41,7 @@ static struct balloon *balloon_of(struct virtio_dev *dev)
 
 static uint64_t size_bytes(const struct balloon *b)
 {
-	uint64_t out = returned_bytes(b->env.returned, RETURNED_BALLOONED);
+	uint64_t out = page_ledger_bytes(b->env.returned, RETURNED_BALLOONED);
 
 	/* A guest may balloon elastic memory, and more than it was asked for. */
 	return b->cfg.boot_bytes - min_u64(out, b->cfg.boot_bytes);
@@ -172,7 +172,7 @@ static void reset(struct virtio_dev *dev)
 	struct balloon *b = balloon_of(dev);
 
 	balloon_space_reset(&b->space);
-	returned_deflate_all(b->env.returned);
+	page_ledger_deflate_all(b->env.returned);
 	balloon_queues_choose(&b->queues, features(dev));
 	balloon_stats_queue_reset(&b->stats);
 	balloon_ws_queues_reset(&b->working_set);
@@ -392,7 +392,7 @@ void balloon_info(const struct balloon *b, struct balloon_info *info)
 		.target_bytes = target_bytes(b),
 		.size_bytes = size_bytes(b),
 		.claimed_bytes = b->space.claimed_pages * BALLOON_PAGE_BYTES,
-		.waiting_bytes = returned_waiting_bytes(b->env.returned),
+		.waiting_bytes = page_ledger_waiting_bytes(b->env.returned),
 		.poll_s = b->stats.poll_s,
 		.stats = b->stats.latest,
 		.stats_s = b->stats.latest_s,

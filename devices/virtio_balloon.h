@@ -20,8 +20,8 @@
 #include "devices/resize.h"
 #include "virtio/device.h"
 #include "vmm/base/loop.h"
-#include "vmm/memory/returned.h"
-#include "vmm/memory/written.h"
+#include "vmm/memory/dirty_pages.h"
+#include "vmm/memory/page_ledger.h"
 
 struct balloon;
 
@@ -35,14 +35,14 @@ struct balloon_cfg {
 struct balloon_env {
 	struct loop *loop;
 	const struct guest_mem *gm;
-	struct returned *returned;
+	struct page_ledger *returned;
 	/*
 	 * For hinting; needed with cfg.hinting. From log_start() to log_stop() it is noted what is
 	 * written, by anybody; log_start() may fail (-errno): no run starts then. freeze() stops
 	 * all vCPUs and brings WRITTEN up to date, if it is noted, thaw() lets them go on. freeze()
 	 * may fail, too (-errno): nothing has stopped then, and the run ends short.
 	 */
-	const struct written *written;
+	const struct dirty_pages *written;
 	int (*log_start)(void *ctx);
 	void (*log_stop)(void *ctx);
 	int (*freeze)(void *ctx);

@@ -2,7 +2,7 @@
 /*
  * virtio_console.h - the console device with its ports (virtio, Console Device). Port 0 is a console
  * (hvc0 in Linux) or, of a device without one, is not announced; the others have names
- * (/dev/virtio-ports/NAME). The host's end of each is whoever connects to it (devices/ends.h).
+ * (/dev/virtio-ports/NAME). The host's end of each is whoever connects to it (devices/chardev_ends.h).
  *
  * A chain of output that the host's end has no room for is kept, and no other one is taken: the
  * guest's queue fills up, and its process waits. Not so with the console: Linux writes to it with a
@@ -15,7 +15,7 @@
 #ifndef EBB_DEVICES_VIRTIO_CONSOLE_H
 #define EBB_DEVICES_VIRTIO_CONSOLE_H
 
-#include "devices/ends.h"
+#include "devices/chardev_ends.h"
 #include "virtio/device.h"
 
 /* Two queues each, and two for control messages. */

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "vmm/base/bucket.h"
 #include "vmm/base/log.h"
+#include "vmm/base/token_bucket.h"
 
 /* No buffer is begun with fewer tokens: one of that size, Linux's, is filled as a whole. */
 #define GRAIN_BYTES 64
@@ -19,7 +19,7 @@
 struct rng {
 	struct virtio_dev dev;
 	struct loop *loop;
-	struct bucket bucket;
+	struct token_bucket bucket;
 	struct loop_timer timer; /* armed: buffers wait for it */
 };
 
@@ -36,9 +36,9 @@ static bool may_serve(struct rng *r)
 {
 	if (r->timer.at_ns)
 		return false;
-	if (bucket_level(&r->bucket, loop_now(r->loop)) >= GRAIN_BYTES)
+	if (token_bucket_level(&r->bucket, loop_now(r->loop)) >= GRAIN_BYTES)
 		return true;
-	loop_timer_set(r->loop, &r->timer, bucket_when(&r->bucket, refill_bytes(r)));
+	loop_timer_set(r->loop, &r->timer, token_bucket_when(&r->bucket, refill_bytes(r)));
 	return false;
 }
 
@@ -54,14 +54,14 @@ static const char *fill(struct rng *r, struct chain *c)
 {
 	uint8_t piece[PIECE_BYTES];
 	uint64_t now = loop_now(r->loop);
-	uint32_t left = (uint32_t)min_u64(chain_writable(c), bucket_level(&r->bucket, now));
+	uint32_t left = (uint32_t)min_u64(chain_writable(c), token_bucket_level(&r->bucket, now));
 
 	if (chain_readable(c) || !chain_writable(c))
 		return "a buffer that is to be read, or an empty one";
 	/* All of it, before any is filled: a driver that broke a rule finds nothing changed. */
 	if (!chain_writable_valid(c))
 		return "a buffer in memory that does not exist";
-	bucket_take(&r->bucket, left, now);
+	token_bucket_take(&r->bucket, left, now);
 	while (left) {
 		size_t nr = min_u64(left, PIECE_BYTES);
 
@@ -128,7 +128,8 @@ int rng_new(struct rng **out, struct loop *loop, const struct guest_mem *gm, uin
 	r->dev.gm = gm;
 	r->loop = loop;
 	r->timer = (struct loop_timer){ .fn = on_tokens, .ctx = r };
-	r->bucket = bucket_full(rate, (uint32_t)max_u64(RNG_BURST_BYTES, rate / 100), loop_now(loop));
+	r->bucket = token_bucket_full(rate, (uint32_t)max_u64(RNG_BURST_BYTES, rate / 100),
+				      loop_now(loop));
 	*out = r;
 	return 0;
 }

@@ -129,7 +129,7 @@ static void bare_start(struct bare *b)
 
 int main(int argc, char **argv)
 {
-	int rounds = argc > 1 ? atoi(argv[1]) : 20, news_fd;
+	int rounds = argc > 1 ? atoi(argv[1]) : 20, status_fd;
 	struct elastic_cfg cfg = { .name = "guarded",
 				   .base = GPA(4 * GiB),
 				   .bytes = REGION_BYTES,
@@ -140,7 +140,7 @@ int main(int argc, char **argv)
 	struct bare bare;
 	struct ram plain;
 
-	if (event_new(&news_fd) || guard_new(&cfg.guard, &news_fd) || elastic_init(&e, &cfg) ||
+	if (event_new(&status_fd) || guard_new(&cfg.guard, &status_fd) || elastic_init(&e, &cfg) ||
 	    guard_start(cfg.guard) || ram_create(&plain, "plain", RAM_HUGE_BYTES))
 		die("guard");
 	bare_start(&bare);

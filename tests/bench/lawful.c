@@ -153,11 +153,11 @@ static void work_beside(const struct elastic *e, struct guard *g, uint64_t *ps, 
 
 int main(int argc, char **argv)
 {
-	int rounds = argc > 1 ? atoi(argv[1]) : 10, news_fd;
+	int rounds = argc > 1 ? atoi(argv[1]) : 10, status_fd;
 	struct elastic guarded, bare;
 	struct guard *guard;
 
-	if (event_new(&news_fd) || guard_new(&guard, &news_fd))
+	if (event_new(&status_fd) || guard_new(&guard, &status_fd))
 		die("guard");
 	region_init(&guarded, guard);
 	region_init(&bare, NULL);

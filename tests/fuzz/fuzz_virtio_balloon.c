@@ -165,7 +165,7 @@ static void check_info(void)
 	fuzz_check(info.waiting_bytes == model.nr_waiting * PAGE_BYTES);
 	fuzz_check(!model.nr_waiting || seen.quiet_at);
 	for (unsigned int how = 0; how < NR_RETURNED; how++)
-		fuzz_check(returned_bytes(&rig.returned, how) == model.nr[how] * PAGE_BYTES);
+		fuzz_check(page_ledger_bytes(&rig.returned, how) == model.nr[how] * PAGE_BYTES);
 	fuzz_check(info.counters.inflated_pages == seen.inflated);
 	fuzz_check(info.counters.deflated_pages == seen.deflated);
 	fuzz_check(info.counters.reports == seen.reports);
@@ -217,7 +217,7 @@ static void check_sets(void)
 {
 	for (uint32_t i = 0; i < MODEL_PAGES; i++) {
 		bool boot = i < MODEL_BOOT_PAGES;
-		const struct returned_region *g = &rig.returned.regions[boot ? 0 : 1];
+		const struct ledger_region *g = &rig.returned.regions[boot ? 0 : 1];
 		uint32_t page = boot ? i : i - (uint32_t)MODEL_BOOT_PAGES;
 
 		for (unsigned int how = 0; how < NR_RETURNED; how++)
@@ -318,7 +318,7 @@ static void learn_sets(void)
 {
 	for (uint32_t i = 0; i < MODEL_PAGES; i++) {
 		bool boot = i < MODEL_BOOT_PAGES;
-		const struct returned_region *g = &rig.returned.regions[boot ? 0 : 1];
+		const struct ledger_region *g = &rig.returned.regions[boot ? 0 : 1];
 		uint32_t page = boot ? i : i - (uint32_t)MODEL_BOOT_PAGES;
 		unsigned int how = 0;
 
@@ -326,7 +326,7 @@ static void learn_sets(void)
 			how++;
 		bm_set(&model, i, how, false);
 		if (rig.logging)
-			model.pages[i].dirty |= written_any(&rig.written, bm_at(i), PAGE_BYTES);
+			model.pages[i].dirty |= dirty_pages_any(&rig.written, bm_at(i), PAGE_BYTES);
 	}
 }
 
@@ -366,9 +366,9 @@ static void learn(void)
 	struct balloon_info info;
 	struct resize_status job;
 
-	for (unsigned int i = 0; i < 128 && returned_waiting_bytes(&rig.returned); i++)
+	for (unsigned int i = 0; i < 128 && page_ledger_waiting_bytes(&rig.returned); i++)
 		turn(i ? NS_PER_MS : QUIET_MS * NS_PER_MS);
-	fuzz_check(!returned_waiting_bytes(&rig.returned));
+	fuzz_check(!page_ledger_waiting_bytes(&rig.returned));
 	seen.quiet_at = 0;
 	learn_sets();
 	for (uint32_t i = 0; i < MODEL_PAGES; i++) {
@@ -671,8 +671,8 @@ static void on_freeze(struct balloon_rig *r)
 		last_moment.resets = false;
 	}
 	if (r->logging) {
-		written_merge(&r->written, GPA(0), logged, MODEL_BOOT_PAGES);
-		written_merge(&r->written, GPA(FAKE_ELASTIC_BASE), logged + MODEL_BOOT_PAGES / 64,
+		dirty_pages_merge(&r->written, GPA(0), logged, MODEL_BOOT_PAGES);
+		dirty_pages_merge(&r->written, GPA(FAKE_ELASTIC_BASE), logged + MODEL_BOOT_PAGES / 64,
 			      MODEL_PAGES - MODEL_BOOT_PAGES);
 	}
 	memset(logged, 0, sizeof(logged));
@@ -1006,7 +1006,7 @@ static void host_looks(void)
 {
 	uint64_t touched_pages = 0;
 
-	while (!returned_look(&rig.returned, NS_PER_S))
+	while (!page_ledger_look(&rig.returned, NS_PER_S))
 		;
 	for (uint32_t i = 0; i < MODEL_PAGES; i++) {
 		struct bm_page *p = &model.pages[i];
@@ -1032,7 +1032,7 @@ static void system_reset(void)
 	driver_gone();
 	fuzz_check(!elastic_reset(&rig.mem.elastic));
 	fuzz_check(!ram_discard(&rig.mem.boot, 0, BALLOON_BOOT));
-	returned_reset(&rig.returned);
+	page_ledger_reset(&rig.returned);
 	balloon_system_reset(rig.b);
 	memset(model.plugged, 0, sizeof(model.plugged));
 	bm_fresh(&model, 0, MODEL_PAGES);

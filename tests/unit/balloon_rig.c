@@ -27,7 +27,7 @@ static int log_start(void *ctx)
 	cr_assert_not(r->logging);
 	if (r->log_error)
 		return r->log_error;
-	cr_assert_eq(written_start(&r->written, &r->mem.gm), 0);
+	cr_assert_eq(dirty_pages_start(&r->written, &r->mem.gm), 0);
 	r->logging = true;
 	return 0;
 }
@@ -38,7 +38,7 @@ static void log_stop(void *ctx)
 
 	cr_assert(r->logging);
 	r->logging = false;
-	written_stop(&r->written, &r->mem.gm);
+	dirty_pages_stop(&r->written, &r->mem.gm);
 }
 
 static int freeze(void *ctx)
@@ -78,7 +78,7 @@ void balloon_rig_init_cfg(struct balloon_rig *r, struct balloon_cfg cfg)
 	cr_assert_eq(loop_new(&r->loop), 0);
 	fake_clock_init(&r->clock, r->loop);
 	cr_assert_eq(huge_init(&r->boot_huge, HUGE_AUTO, &r->mem.boot, NULL), 0);
-	cr_assert_eq(returned_init(&r->returned, &r->mem.gm, huge_of, r), 0);
+	cr_assert_eq(page_ledger_init(&r->returned, &r->mem.gm, huge_of, r), 0);
 	r->mem.elastic.returned = &r->returned;
 	cr_assert_eq(balloon_new(&r->b, &r->cfg,
 				 &(struct balloon_env){ .loop = r->loop,
@@ -111,7 +111,7 @@ void balloon_rig_destroy(struct balloon_rig *r)
 {
 	balloon_rig_host_refuses(r, false);
 	balloon_free(r->b);
-	returned_destroy(&r->returned);
+	page_ledger_destroy(&r->returned);
 	huge_destroy(&r->boot_huge);
 	loop_free(r->loop);
 	fake_memory_destroy(&r->mem);

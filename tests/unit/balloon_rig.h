@@ -18,8 +18,8 @@ struct balloon_rig {
 	struct loop *loop;
 	struct fake_clock clock;
 	struct huge boot_huge;
-	struct returned returned;
-	struct written written;
+	struct page_ledger returned;
+	struct dirty_pages written;
 	struct balloon *b;
 	struct fake_driver drv;
 	struct balloon_cfg cfg;

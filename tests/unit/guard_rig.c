@@ -14,9 +14,9 @@
 
 void guard_rig_init(struct guard_rig *rig, uint64_t bytes)
 {
-	*rig = (struct guard_rig){ .news_fd = -1 };
-	cr_assert_eq(event_new(&rig->news_fd), 0);
-	cr_assert_eq(guard_new(&rig->g, &rig->news_fd), 0);
+	*rig = (struct guard_rig){ .status_fd = -1 };
+	cr_assert_eq(event_new(&rig->status_fd), 0);
+	cr_assert_eq(guard_new(&rig->g, &rig->status_fd), 0);
 	cr_assert_eq(ram_create(&rig->ram, "test-guarded", bytes), 0);
 	cr_assert_eq(guard_add(rig->g, &rig->r, &rig->ram), 0);
 	cr_assert_eq(guard_start(rig->g), 0);
@@ -26,8 +26,8 @@ void guard_rig_destroy(struct guard_rig *rig)
 {
 	guard_free(rig->g);
 	ram_destroy(&rig->ram);
-	auto_close_fn(&rig->news_fd);
-	*rig = (struct guard_rig){ .news_fd = -1 };
+	auto_close_fn(&rig->status_fd);
+	*rig = (struct guard_rig){ .status_fd = -1 };
 }
 
 uint64_t guard_rig_violations(const struct guard_rig *rig)

@@ -16,7 +16,7 @@
 #define UNIT  UNIT_BYTES
 
 struct guard_rig {
-	int news_fd;
+	int status_fd;
 	struct guard *g;
 	struct ram ram;
 	struct guard_region *r;

@@ -740,7 +740,7 @@ static void check(const struct wild *w, const struct autosize_decision *before)
 	cr_assert_geq(d->size_bytes, now_limits.min_bytes);
 	/* At an edge only while nobody asks, or the bucket has no block. */
 	if (a.agent == AUTOSIZE_AGENT && !facts.hinting && d->size_bytes < wild_top() &&
-	    bucket_level(&a.bucket, w->now) >= a.cfg.block_bytes / MiB)
+	    token_bucket_level(&a.bucket, w->now) >= a.cfg.block_bytes / MiB)
 		cr_assert_neq((d->size_bytes - BOOT) % a.cfg.memory_block_bytes, 0);
 }
 

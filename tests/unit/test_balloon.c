@@ -68,7 +68,7 @@ static bool untouched(uint64_t at, uint64_t bytes)
 	return true;
 }
 
-static uint64_t out(enum returned_how how) { return returned_bytes(&rig.returned, how); }
+static uint64_t out(enum returned_how how) { return page_ledger_bytes(&rig.returned, how); }
 
 static bool config_interrupt(void)
 {
@@ -496,7 +496,7 @@ Test(balloon, a_reset_of_the_machine_keeps_target_and_job_with_all_memory_back)
 	balloon_resize(rig.b, BALLOON_BOOT - 4 * MiB, 0);
 	cr_expect(inflate(FREE, 600));
 	fake_driver_set_reg(&rig.drv, VIRTIO_MMIO_STATUS, 0);
-	returned_reset(&rig.returned);
+	page_ledger_reset(&rig.returned);
 	balloon_system_reset(rig.b);
 	cr_expect_eq(balloon_rig_info(&rig).size_bytes, BALLOON_BOOT);
 	cr_expect_eq(balloon_rig_info(&rig).waiting_bytes, 0);
@@ -691,7 +691,7 @@ static uint64_t dirty[BALLOON_BOOT / PAGE_BYTES / 64];
 static void fetch_log(struct balloon_rig *r)
 {
 	if (r->logging)
-		written_merge(&r->written, GPA(0), dirty, BALLOON_BOOT / PAGE);
+		dirty_pages_merge(&r->written, GPA(0), dirty, BALLOON_BOOT / PAGE);
 	memset(dirty, 0, sizeof(dirty));
 }
 
@@ -1087,7 +1087,7 @@ Test(balloon, a_reset_of_the_machine_ends_the_run)
 {
 	begin();
 	reset_it(&rig);
-	returned_reset(&rig.returned);
+	page_ledger_reset(&rig.returned);
 	balloon_system_reset(rig.b);
 	cr_expect_eq(run().reason, RECLAIM_NO_DRIVER);
 	cr_expect_not(rig.logging);

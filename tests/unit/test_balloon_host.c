@@ -247,11 +247,11 @@ Test(balloon_host, a_reset_makes_memory_whole_and_keeps_the_target)
 {
 	balloon_resize(rig.balloon.balloon, PART_BOOT - UNIT, 0);
 	inflate(FREE);
-	cr_expect_eq(returned_bytes(&rig.balloon.returned, RETURNED_BALLOONED), 4096);
+	cr_expect_eq(page_ledger_bytes(&rig.balloon.returned, RETURNED_BALLOONED), 4096);
 	begin(1);
 	balloon_host_reset(&rig.balloon);
 	cr_expect_not(balloon_host_reclaims(&rig.balloon));
-	cr_expect_eq(returned_bytes(&rig.balloon.returned, RETURNED_BALLOONED), 0);
+	cr_expect_eq(page_ledger_bytes(&rig.balloon.returned, RETURNED_BALLOONED), 0);
 	cr_expect_eq(info().size_bytes, PART_BOOT);
 	cr_expect_eq(info().target_bytes, PART_BOOT - UNIT);
 }

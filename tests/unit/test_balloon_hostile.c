@@ -78,7 +78,7 @@ static bool all_untouched(void)
 	return untouched(FREE, BALLOON_BOOT - FREE) && holds(rig.mem.elastic.ram.host, UNIT);
 }
 
-static uint64_t out(enum returned_how how) { return returned_bytes(&rig.returned, how); }
+static uint64_t out(enum returned_how how) { return page_ledger_bytes(&rig.returned, how); }
 static uint64_t all_out(void)
 {
 	return out(RETURNED_BALLOONED) + out(RETURNED_REPORTED) + out(RETURNED_HINTED);

@@ -13,7 +13,7 @@
 #include "tests/unit/blk_rig.h"
 #include "tests/unit/stderr_text.h"
 #include "vmm/base/log.h"
-#include "vmm/memory/written.h"
+#include "vmm/memory/dirty_pages.h"
 
 #define BIT(feature) (UINT64_C(1) << (feature))
 #define ALL                                                                                        \
@@ -597,21 +597,21 @@ Test(blk, paused_nothing_changes_memory)
 /* What a request will fill is noted before it runs: hinting must not take it. */
 Test(blk, memory_that_a_read_fills_is_noted_as_written)
 {
-	struct written w = { 0 };
+	struct dirty_pages w = { 0 };
 	gpa_t in = fake_alloc(&rig.mem, PAGE, PAGE), out = fake_alloc(&rig.mem, PAGE, PAGE);
 
-	cr_assert_eq(written_start(&w, &rig.mem.gm), 0);
+	cr_assert_eq(dirty_pages_start(&w, &rig.mem.gm), 0);
 	hold(true);
 	blk_rig_add(&rig, VIRTIO_BLK_T_IN, 0, &(struct fake_buffer){ in, PAGE, true }, 1);
 	blk_rig_add(&rig, VIRTIO_BLK_T_OUT, 0, &(struct fake_buffer){ out, PAGE, false }, 1);
-	written_stop(&w, &rig.mem.gm);
-	cr_assert_eq(written_start(&w, &rig.mem.gm), 0);
+	dirty_pages_stop(&w, &rig.mem.gm);
+	cr_assert_eq(dirty_pages_start(&w, &rig.mem.gm), 0);
 	fake_driver_kick(&rig.drv, 0);
-	cr_expect(written_any(&w, in, PAGE));
-	cr_expect_not(written_any(&w, out, PAGE));
+	cr_expect(dirty_pages_any(&w, in, PAGE));
+	cr_expect_not(dirty_pages_any(&w, out, PAGE));
 	hold(false);
 	blk_drain(rig.b);
-	written_stop(&w, &rig.mem.gm);
+	dirty_pages_stop(&w, &rig.mem.gm);
 }
 
 static void stop_soon(void *ctx) { loop_stop(ctx); }

@@ -2,28 +2,28 @@
 /* test_bucket.c - a token bucket gives its rate, exactly, whoever asks how often. */
 #include <criterion/criterion.h>
 
-#include "vmm/base/bucket.h"
+#include "vmm/base/token_bucket.h"
 
 Test(bucket, begins_full_also_right_after_the_clock_did)
 {
-	struct bucket b = bucket_full(10, 1000, 5);
+	struct token_bucket b = token_bucket_full(10, 1000, 5);
 
-	cr_assert_eq(bucket_level(&b, 5), 1000);
-	cr_assert_eq(bucket_level(&b, 1000 * NS_PER_S), 1000);
+	cr_assert_eq(token_bucket_level(&b, 5), 1000);
+	cr_assert_eq(token_bucket_level(&b, 1000 * NS_PER_S), 1000);
 }
 
 Test(bucket, refills_at_its_rate_up_to_its_capacity)
 {
-	struct bucket b = bucket_full(100, 50, NS_PER_S);
+	struct token_bucket b = token_bucket_full(100, 50, NS_PER_S);
 
-	bucket_take(&b, 50, NS_PER_S);
-	cr_assert_eq(bucket_level(&b, NS_PER_S), 0);
-	cr_assert_eq(bucket_level(&b, NS_PER_S + 100 * NS_PER_MS), 10);
-	cr_assert_eq(bucket_level(&b, NS_PER_S + 499 * NS_PER_MS), 49);
-	cr_assert_eq(bucket_level(&b, NS_PER_S + 500 * NS_PER_MS), 50);
-	cr_assert_eq(bucket_level(&b, 100 * NS_PER_S), 50);
-	bucket_take(&b, 20, 100 * NS_PER_S);
-	cr_assert_eq(bucket_level(&b, 100 * NS_PER_S), 30);
+	token_bucket_take(&b, 50, NS_PER_S);
+	cr_assert_eq(token_bucket_level(&b, NS_PER_S), 0);
+	cr_assert_eq(token_bucket_level(&b, NS_PER_S + 100 * NS_PER_MS), 10);
+	cr_assert_eq(token_bucket_level(&b, NS_PER_S + 499 * NS_PER_MS), 49);
+	cr_assert_eq(token_bucket_level(&b, NS_PER_S + 500 * NS_PER_MS), 50);
+	cr_assert_eq(token_bucket_level(&b, 100 * NS_PER_S), 50);
+	token_bucket_take(&b, 20, 100 * NS_PER_S);
+	cr_assert_eq(token_bucket_level(&b, 100 * NS_PER_S), 30);
 }
 
 /* Taken a thousand times a second, whatever there is: what has come in between is not lost. */
@@ -32,14 +32,14 @@ Test(bucket, fractions_are_kept)
 	const uint32_t rates[] = { 1, 3, 7, 64, 999, 1000003 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
-		struct bucket b = bucket_full(rates[i], 2000, 0);
+		struct token_bucket b = token_bucket_full(rates[i], 2000, 0);
 		uint64_t taken = 0, now = 0;
 
-		bucket_take(&b, 2000, 0);
+		token_bucket_take(&b, 2000, 0);
 		for (; now < 100 * NS_PER_S; now += 999983) {
-			uint32_t level = bucket_level(&b, now);
+			uint32_t level = token_bucket_level(&b, now);
 
-			bucket_take(&b, level, now);
+			token_bucket_take(&b, level, now);
 			taken += level;
 		}
 		/* Up to a nanosecond a take, and what has come in since the last one. */
@@ -50,26 +50,26 @@ Test(bucket, fractions_are_kept)
 
 Test(bucket, says_when_and_is_right)
 {
-	struct bucket b = bucket_full(3, 100, NS_PER_S);
+	struct token_bucket b = token_bucket_full(3, 100, NS_PER_S);
 
-	bucket_take(&b, 100, NS_PER_S);
+	token_bucket_take(&b, 100, NS_PER_S);
 	for (uint32_t n = 1; n <= 100; n++) {
-		uint64_t when = bucket_when(&b, n);
+		uint64_t when = token_bucket_when(&b, n);
 
-		cr_assert_eq(bucket_level(&b, when), n);
-		cr_assert_eq(bucket_level(&b, when - 1), n - 1);
+		cr_assert_eq(token_bucket_level(&b, when), n);
+		cr_assert_eq(token_bucket_level(&b, when - 1), n - 1);
 	}
 }
 
 Test(bucket, holds_the_largest_numbers)
 {
-	struct bucket b = bucket_full(1, UINT32_MAX, NS_PER_S);
+	struct token_bucket b = token_bucket_full(1, UINT32_MAX, NS_PER_S);
 
-	cr_assert_eq(bucket_level(&b, NS_PER_S), UINT32_MAX);
-	bucket_take(&b, UINT32_MAX, NS_PER_S);
-	cr_assert_eq(bucket_level(&b, NS_PER_S), 0);
-	cr_assert_eq(bucket_level(&b, UINT32_MAX * NS_PER_S), UINT32_MAX - 1);
-	b = bucket_full(UINT32_MAX, UINT32_MAX, 0);
-	bucket_take(&b, UINT32_MAX, 0);
-	cr_assert_eq(bucket_level(&b, NS_PER_S - 1), UINT32_MAX - 5);
+	cr_assert_eq(token_bucket_level(&b, NS_PER_S), UINT32_MAX);
+	token_bucket_take(&b, UINT32_MAX, NS_PER_S);
+	cr_assert_eq(token_bucket_level(&b, NS_PER_S), 0);
+	cr_assert_eq(token_bucket_level(&b, UINT32_MAX * NS_PER_S), UINT32_MAX - 1);
+	b = token_bucket_full(UINT32_MAX, UINT32_MAX, 0);
+	token_bucket_take(&b, UINT32_MAX, 0);
+	cr_assert_eq(token_bucket_level(&b, NS_PER_S - 1), UINT32_MAX - 5);
 }

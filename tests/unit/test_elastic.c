@@ -21,7 +21,7 @@
 static struct fake_slots kvm;
 static struct guard *guard;
 static struct elastic e;
-static int news_fd = -1;
+static int status_fd = -1;
 
 static void make(bool guarded)
 {
@@ -34,8 +34,8 @@ static void make(bool guarded)
 				   .segment_bytes = SEGMENT };
 
 	if (guarded) {
-		cr_assert_eq(event_new(&news_fd), 0);
-		cr_assert_eq(guard_new(&guard, &news_fd), 0);
+		cr_assert_eq(event_new(&status_fd), 0);
+		cr_assert_eq(guard_new(&guard, &status_fd), 0);
 		cfg.guard = guard;
 	}
 	cr_assert_eq(elastic_init(&e, &cfg), 0);
@@ -51,9 +51,9 @@ static void teardown(void)
 {
 	guard_free(guard);
 	elastic_destroy(&e);
-	auto_close_fn(&news_fd);
+	auto_close_fn(&status_fd);
 	guard = NULL;
-	news_fd = -1;
+	status_fd = -1;
 }
 
 TestSuite(elastic, .init = guarded, .fini = teardown, .timeout = 240);

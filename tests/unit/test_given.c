@@ -7,15 +7,15 @@
 #include <string.h>
 
 #include "tests/unit/stderr_text.h"
-#include "vmm/base/given.h"
+#include "vmm/base/inherited_fds.h"
 
 Test(given, a_number_is_told_from_a_path)
 {
-	cr_assert(given_is_fd("fd:3"));
-	cr_assert(given_is_fd("fd:"));
-	cr_assert_not(given_is_fd("/fd:3"));
-	cr_assert_not(given_is_fd("fd"));
-	cr_assert_not(given_is_fd(""));
+	cr_assert(inherited_fds_is_fd("fd:3"));
+	cr_assert(inherited_fds_is_fd("fd:"));
+	cr_assert_not(inherited_fds_is_fd("/fd:3"));
+	cr_assert_not(inherited_fds_is_fd("fd"));
+	cr_assert_not(inherited_fds_is_fd(""));
 }
 
 Test(given, an_open_descriptor_becomes_close_on_exec)
@@ -25,7 +25,7 @@ Test(given, an_open_descriptor_becomes_close_on_exec)
 
 	snprintf(where, sizeof(where), "fd:%d", fd);
 	cr_assert_not(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	cr_assert_eq(given_fd("it", where), fd);
+	cr_assert_eq(inherited_fds_fd("it", where), fd);
 	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 }
 
@@ -37,11 +37,11 @@ Test(given, what_is_no_descriptor_is_refused)
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		stderr_keep();
-		cr_expect_eq(given_fd("--it", wrong[i]), -EINVAL, "%s", wrong[i]);
+		cr_expect_eq(inherited_fds_fd("--it", wrong[i]), -EINVAL, "%s", wrong[i]);
 		cr_expect_not_null(strstr(stderr_text(), "--it"), "%s", wrong[i]);
 	}
 	stderr_keep();
-	cr_expect_eq(given_fd("--it", "fd:1000"), -EBADF);
+	cr_expect_eq(inherited_fds_fd("--it", "fd:1000"), -EBADF);
 	cr_expect_not_null(strstr(stderr_text(), "--it fd:1000: no such descriptor is open"));
 }
 
@@ -59,18 +59,18 @@ static void passed(int pid, const char *nr, const char *names)
 
 Test(given, nothing_is_passed_on)
 {
-	struct given given;
+	struct inherited_fds given;
 
-	cr_assert_eq(given_take(&given), 0);
+	cr_assert_eq(inherited_fds_take(&given), 0);
 	cr_assert_eq(given.nr, 0);
 }
 
 Test(given, names_come_in_the_order_of_numbers)
 {
-	struct given given;
+	struct inherited_fds given;
 
 	passed(getpid(), "3", "kvm::qmp");
-	cr_assert_eq(given_take(&given), 0);
+	cr_assert_eq(inherited_fds_take(&given), 0);
 	cr_assert_eq(given.nr, 3);
 	cr_assert_str_eq(given.name[0], "kvm");
 	cr_assert_str_eq(given.where[0], "fd:3");
@@ -84,37 +84,37 @@ Test(given, names_come_in_the_order_of_numbers)
 
 Test(given, names_may_be_missing)
 {
-	struct given given;
+	struct inherited_fds given;
 
 	passed(getpid(), "2", NULL);
-	cr_assert_eq(given_take(&given), 0);
+	cr_assert_eq(inherited_fds_take(&given), 0);
 	cr_assert_eq(given.nr, 2);
 	cr_assert_str_eq(given.name[1], "unknown");
 	passed(getpid(), "2", "one");
-	cr_assert_eq(given_take(&given), 0);
+	cr_assert_eq(inherited_fds_take(&given), 0);
 	cr_assert_str_eq(given.name[0], "one");
 	cr_assert_str_eq(given.name[1], "unknown");
 }
 
 Test(given, what_is_for_another_process_stays)
 {
-	struct given given;
+	struct inherited_fds given;
 
 	passed(getpid() + 1, "1", NULL);
-	cr_assert_eq(given_take(&given), 0);
+	cr_assert_eq(inherited_fds_take(&given), 0);
 	cr_assert_eq(given.nr, 0);
 	cr_assert_str_eq(getenv("LISTEN_FDS"), "1");
 }
 
 Test(given, too_many_or_no_number)
 {
-	struct given given;
+	struct inherited_fds given;
 
 	passed(getpid(), "9", NULL);
 	stderr_keep();
-	cr_assert_eq(given_take(&given), -EINVAL);
+	cr_assert_eq(inherited_fds_take(&given), -EINVAL);
 	cr_assert_not_null(strstr(stderr_text(), "LISTEN_FDS: 9 descriptors"));
 	passed(getpid(), "1x", NULL);
-	cr_assert_eq(given_take(&given), 0);
+	cr_assert_eq(inherited_fds_take(&given), 0);
 	cr_assert_eq(given.nr, 0);
 }

@@ -231,7 +231,7 @@ Test(guard, lawful_reads_are_counted_apart)
 	cr_expect_geq(counts().lawful_reads, 2);
 	guard_range_counts(rig.r, 0, 2 * UNIT, &reads, &writes);
 	cr_expect_eq(reads, 0);
-	cr_expect_not(event_taken(rig.news_fd), "nothing to look at");
+	cr_expect_not(event_taken(rig.status_fd), "nothing to look at");
 	vcpu_write(&rig.ram, 0, 1);
 	guard_refused(rig.r, UNIT, true);
 	cr_expect_geq(counts().writes, 1);
@@ -262,20 +262,20 @@ Test(guard, refused_accesses_are_counted_exactly)
 
 Test(guard, news_are_told_once_until_they_are_asked_for)
 {
-	cr_expect_not(event_taken(rig.news_fd));
+	cr_expect_not(event_taken(rig.status_fd));
 	vcpu_write(&rig.ram, 0, 1);
-	cr_expect(event_taken(rig.news_fd));
+	cr_expect(event_taken(rig.status_fd));
 	vcpu_write(&rig.ram, UNIT, 1);
 	guard_peek(rig.g);
 	guard_refused(rig.r, 0, true);
-	cr_expect_not(event_taken(rig.news_fd), "still the same news");
-	guard_news(rig.g);
-	cr_expect_not(event_taken(rig.news_fd));
+	cr_expect_not(event_taken(rig.status_fd), "still the same news");
+	guard_take_status(rig.g);
+	cr_expect_not(event_taken(rig.status_fd));
 	guard_refused(rig.r, 0, true);
-	cr_expect(event_taken(rig.news_fd));
-	guard_news(rig.g);
+	cr_expect(event_taken(rig.status_fd));
+	guard_take_status(rig.g);
 	vcpu_write(&rig.ram, 2 * UNIT, 1);
-	cr_expect(event_taken(rig.news_fd));
+	cr_expect(event_taken(rig.status_fd));
 }
 
 /* --- several vCPUs ----------------------------------------------------------------------------- */
@@ -343,12 +343,12 @@ Test(guard, a_storm_of_threads_holds_no_more_than_one)
 Test(guard, two_regions_hold_no_more_than_one)
 {
 	struct guard_region *r;
-	struct guard_rig two = { .news_fd = -1 };
+	struct guard_rig two = { .status_fd = -1 };
 
 	/* Regions are complete before the thread starts: a guard of their own. */
 	guard_rig_destroy(&rig);
-	cr_assert_eq(event_new(&two.news_fd), 0);
-	cr_assert_eq(guard_new(&two.g, &two.news_fd), 0);
+	cr_assert_eq(event_new(&two.status_fd), 0);
+	cr_assert_eq(guard_new(&two.g, &two.status_fd), 0);
 	cr_assert_eq(ram_create(&two.ram, "one", REGION), 0);
 	cr_assert_eq(ram_create(&rig.ram, "two", REGION), 0);
 	cr_assert_eq(guard_add(two.g, &two.r, &two.ram), 0);

@@ -85,10 +85,10 @@ Test(guard_trouble, giving_up_is_news_for_good)
 {
 	stderr_keep();
 	guard_give_up(rig.g);
-	cr_expect(event_taken(rig.news_fd));
-	cr_expect_eq(guard_news(rig.g).broken, -EIO);
+	cr_expect(event_taken(rig.status_fd));
+	cr_expect_eq(guard_take_status(rig.g).broken, -EIO);
 	vcpu_write(&rig.ram, 0, 1);
-	cr_expect_eq(guard_news(rig.g).broken, -EIO);
+	cr_expect_eq(guard_take_status(rig.g).broken, -EIO);
 	(void)stderr_text();
 }
 

@@ -327,7 +327,7 @@ Test(huge, a_unit_of_which_a_part_is_gone_is_not_filled_by_khugepaged)
 
 static struct elastic elastic;
 static struct guard *guard;
-static int news_fd = -1;
+static int status_fd = -1;
 static struct fake_slots slots;
 
 static void start_elastic(enum huge_mode mode, bool guarded)
@@ -342,8 +342,8 @@ static void start_elastic(enum huge_mode mode, bool guarded)
 		.segment_bytes = slots_segment_bytes(NR_UNITS * UNIT, UNIT, 64),
 	};
 
-	cr_assert_eq(event_new(&news_fd), 0);
-	if (guarded && guard_new(&guard, &news_fd))
+	cr_assert_eq(event_new(&status_fd), 0);
+	if (guarded && guard_new(&guard, &status_fd))
 		cr_skip_test("no userfaultfd here");
 	cfg.guard = guard;
 	cr_assert_eq(elastic_init(&elastic, &cfg), 0);
@@ -357,7 +357,7 @@ static void stop_elastic(void)
 	guard_free(guard);
 	guard = NULL;
 	elastic_destroy(&elastic);
-	close(news_fd);
+	close(status_fd);
 }
 
 static void unplug(uint32_t first, uint32_t nr)

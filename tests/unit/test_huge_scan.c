@@ -8,7 +8,7 @@
 #include "vmm/machine/huge_scan.h"
 
 static struct memory_rig rig;
-static struct returned ledger;
+static struct page_ledger ledger;
 static struct huge_scan scan;
 static bool must_wait;
 static unsigned int nr_asked;
@@ -36,14 +36,14 @@ static void start(enum huge_mode mode)
 	rig.cfg.huge = mode;
 	cr_assert_eq(memory_rig_open(&rig), 0);
 	memory_rig_devices(&rig);
-	cr_assert_eq(returned_init(&ledger, &rig.memory.gm, huge_of, &rig.memory), 0);
+	cr_assert_eq(page_ledger_init(&ledger, &rig.memory.gm, huge_of, &rig.memory), 0);
 	huge_scan_open(&scan, &env);
 }
 
 static void teardown(void)
 {
 	huge_scan_close(&scan);
-	returned_destroy(&ledger);
+	page_ledger_destroy(&ledger);
 	memory_rig_destroy(&rig);
 }
 

@@ -128,7 +128,7 @@ Test(limits, balloon_takes_a_full_queue_of_pages)
 	}
 	fake_driver_kick(&balloon.drv, INFLATE);
 	cr_expect_eq(take_all(q), q->size);
-	cr_expect_eq(returned_bytes(&balloon.returned, RETURNED_BALLOONED), q->size * PAGE_BYTES);
+	cr_expect_eq(page_ledger_bytes(&balloon.returned, RETURNED_BALLOONED), q->size * PAGE_BYTES);
 	balloon_rig_destroy(&balloon);
 }
 

@@ -3,7 +3,7 @@
  * test_returned.c - what the guest gave back page by page, as the host counts it: the page cache
  * behind the memfd, by two witnesses (SEEK_DATA and mincore).
  */
-#include "vmm/memory/returned.h"
+#include "vmm/memory/page_ledger.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -23,7 +23,7 @@
 
 static struct fake_memory mem;
 static struct huge boot_huge;
-static struct returned back;
+static struct page_ledger back;
 
 static struct huge *huge_of(void *ctx, const struct gm_region *m)
 {
@@ -36,7 +36,7 @@ static void setup(void)
 {
 	fake_memory_init(&mem, BOOT, 2 * UNIT, UNIT);
 	cr_assert_eq(huge_init(&boot_huge, HUGE_AUTO, &mem.boot, NULL), 0);
-	cr_assert_eq(returned_init(&back, &mem.gm, huge_of, &mem), 0);
+	cr_assert_eq(page_ledger_init(&back, &mem.gm, huge_of, &mem), 0);
 	mem.elastic.returned = &back;
 	cr_assert_eq(elastic_plug(&mem.elastic, 0, 1), 0);
 	memset(mem.boot.host, 0x5a, BOOT);
@@ -45,7 +45,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	returned_destroy(&back);
+	page_ledger_destroy(&back);
 	huge_destroy(&boot_huge);
 	fake_memory_destroy(&mem);
 }
@@ -78,17 +78,17 @@ static bool untouched(uint64_t offset, uint64_t bytes)
 	return true;
 }
 
-static void inflate(uint64_t at) { cr_assert_eq(returned_inflate(&back, GPA(at)), 0); }
-static void deflate(uint64_t at) { cr_assert_eq(returned_deflate(&back, GPA(at)), 0); }
+static void inflate(uint64_t at) { cr_assert_eq(page_ledger_inflate(&back, GPA(at)), 0); }
+static void deflate(uint64_t at) { cr_assert_eq(page_ledger_deflate(&back, GPA(at)), 0); }
 
-static uint64_t ballooned(void) { return returned_bytes(&back, RETURNED_BALLOONED); }
-static uint64_t reported(void) { return returned_bytes(&back, RETURNED_REPORTED); }
-static uint64_t hinted(void) { return returned_bytes(&back, RETURNED_HINTED); }
+static uint64_t ballooned(void) { return page_ledger_bytes(&back, RETURNED_BALLOONED); }
+static uint64_t reported(void) { return page_ledger_bytes(&back, RETURNED_REPORTED); }
+static uint64_t hinted(void) { return page_ledger_bytes(&back, RETURNED_HINTED); }
 
 /* A whole round of the look. */
 static void look(void)
 {
-	while (!returned_look(&back, NS_PER_S))
+	while (!page_ledger_look(&back, NS_PER_S))
 		;
 }
 
@@ -131,13 +131,13 @@ Test(returned, a_unit_goes_with_its_last_page_whatever_the_order)
 	/* 77 and 512 have no common divisor: every page once. */
 	for (uint64_t i = 0; i < RAM_HUGE_PAGES; i++) {
 		cr_assert_eq(boot_resident(), BOOT, "page %lu", i);
-		cr_assert_eq(returned_waiting_bytes(&back), i * PAGE);
+		cr_assert_eq(page_ledger_waiting_bytes(&back), i * PAGE);
 		inflate(2 * UNIT + (i * 77 + 13) % RAM_HUGE_PAGES * PAGE);
 	}
 	cr_expect_eq(boot_resident(), BOOT - UNIT);
 	cr_expect_eq(resident(&mem.boot, 2 * UNIT, UNIT), 0);
 	cr_expect(untouched(0, 2 * UNIT) && untouched(3 * UNIT, BOOT - 3 * UNIT), "no neighbour");
-	cr_expect_eq(returned_waiting_bytes(&back), 0);
+	cr_expect_eq(page_ledger_waiting_bytes(&back), 0);
 	cr_expect_eq(ballooned(), UNIT);
 	cr_expect_eq(back.counters.discards, 1, "one call");
 	cr_expect_eq(back.counters.bytes[RETURNED_BALLOONED], UNIT);
@@ -148,15 +148,15 @@ Test(returned, a_flush_takes_exactly_the_pages_that_wait)
 	for (uint64_t i = 0; i < 10; i++)
 		inflate(i * 3 * PAGE);
 	cr_expect_eq(boot_resident(), BOOT);
-	cr_expect_not(returned_flush(&back, 10), "ten runs, ten calls");
+	cr_expect_not(page_ledger_flush(&back, 10), "ten runs, ten calls");
 	cr_expect_eq(boot_resident(), BOOT - 10 * PAGE);
 	for (uint64_t i = 0; i < 10; i++) {
 		cr_expect_eq(resident(&mem.boot, i * 3 * PAGE, PAGE), 0);
 		cr_expect(untouched((i * 3 + 1) * PAGE, 2 * PAGE), "no neighbour");
 	}
-	cr_expect_eq(returned_waiting_bytes(&back), 0);
+	cr_expect_eq(page_ledger_waiting_bytes(&back), 0);
 	cr_expect_eq(ballooned(), 10 * PAGE);
-	cr_expect_not(returned_flush(&back, 1), "nothing is left");
+	cr_expect_not(page_ledger_flush(&back, 1), "nothing is left");
 	cr_expect_eq(back.counters.discards, 10);
 }
 
@@ -164,12 +164,12 @@ Test(returned, a_flush_makes_no_more_calls_than_it_may_and_goes_on_later)
 {
 	for (uint64_t i = 0; i < 10; i++)
 		inflate(i * 2 * PAGE);
-	cr_expect(returned_flush(&back, 0));
+	cr_expect(page_ledger_flush(&back, 0));
 	cr_expect_eq(back.counters.discards, 0);
-	cr_expect(returned_flush(&back, 4));
+	cr_expect(page_ledger_flush(&back, 4));
 	cr_expect_eq(boot_resident(), BOOT - 4 * PAGE);
-	cr_expect_eq(returned_waiting_bytes(&back), 6 * PAGE);
-	cr_expect_not(returned_flush(&back, 6));
+	cr_expect_eq(page_ledger_waiting_bytes(&back), 6 * PAGE);
+	cr_expect_not(page_ledger_flush(&back, 6));
 	cr_expect_eq(boot_resident(), BOOT - 10 * PAGE);
 }
 
@@ -177,7 +177,7 @@ Test(returned, pages_side_by_side_go_in_one_call)
 {
 	for (uint64_t i = 100; i < 200; i++)
 		inflate(i * PAGE);
-	cr_expect_not(returned_flush(&back, 1));
+	cr_expect_not(page_ledger_flush(&back, 1));
 	cr_expect_eq(back.counters.discards, 1);
 	cr_expect_eq(boot_resident(), BOOT - 100 * PAGE);
 }
@@ -187,10 +187,10 @@ Test(returned, a_page_inflated_twice_counts_once)
 	inflate(PAGE);
 	inflate(PAGE);
 	cr_expect_eq(ballooned(), PAGE);
-	cr_expect_eq(returned_waiting_bytes(&back), PAGE);
-	cr_expect_not(returned_flush(&back, 1));
+	cr_expect_eq(page_ledger_waiting_bytes(&back), PAGE);
+	cr_expect_not(page_ledger_flush(&back, 1));
 	inflate(PAGE);
-	cr_expect_eq(returned_waiting_bytes(&back), 0, "it is gone: nothing waits");
+	cr_expect_eq(page_ledger_waiting_bytes(&back), 0, "it is gone: nothing waits");
 	cr_expect_eq(back.counters.bytes[RETURNED_BALLOONED], PAGE);
 }
 
@@ -199,7 +199,7 @@ Test(returned, deflate_cancels_what_waits_and_keeps_the_page)
 	inflate(PAGE);
 	inflate(2 * PAGE);
 	deflate(PAGE);
-	cr_expect_not(returned_flush(&back, 8));
+	cr_expect_not(page_ledger_flush(&back, 8));
 	cr_expect(untouched(0, 2 * PAGE));
 	cr_expect_eq(boot_resident(), BOOT - PAGE);
 	cr_expect_eq(ballooned(), PAGE);
@@ -229,12 +229,12 @@ Test(returned, pages_that_the_guest_may_not_name_change_nothing)
 				 FAKE_ELASTIC_BASE + 2 * UNIT, UINT64_MAX & ~(PAGE - 1) };
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		cr_expect_eq(returned_inflate(&back, GPA(bad[i])), -EFAULT, "%#lx", bad[i]);
-		cr_expect_eq(returned_deflate(&back, GPA(bad[i])), -EFAULT, "%#lx", bad[i]);
-		cr_expect_eq(returned_give(&back, RETURNED_REPORTED, GPA(bad[i]), PAGE), -EFAULT);
+		cr_expect_eq(page_ledger_inflate(&back, GPA(bad[i])), -EFAULT, "%#lx", bad[i]);
+		cr_expect_eq(page_ledger_deflate(&back, GPA(bad[i])), -EFAULT, "%#lx", bad[i]);
+		cr_expect_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(bad[i]), PAGE), -EFAULT);
 	}
-	cr_expect_eq(returned_give(&back, RETURNED_HINTED, GPA(BOOT - PAGE), 2 * PAGE), -EFAULT);
-	cr_expect_eq(returned_give(&back, RETURNED_HINTED, ELASTIC, UNIT + PAGE), -EFAULT);
+	cr_expect_eq(page_ledger_give(&back, RETURNED_HINTED, GPA(BOOT - PAGE), 2 * PAGE), -EFAULT);
+	cr_expect_eq(page_ledger_give(&back, RETURNED_HINTED, ELASTIC, UNIT + PAGE), -EFAULT);
 	cr_expect_eq(ballooned() | reported() | hinted(), 0);
 	cr_expect_eq(boot_resident(), BOOT);
 	cr_expect_eq(back.counters.discards, 0);
@@ -244,14 +244,14 @@ Test(returned, pages_that_the_guest_may_not_name_change_nothing)
 
 Test(returned, what_is_given_goes_at_once_and_by_whole_pages_inside)
 {
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(PAGE - 1), 2 * PAGE + 2), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(PAGE - 1), 2 * PAGE + 2), 0);
 	cr_expect_eq(boot_resident(), BOOT - 2 * PAGE);
 	cr_expect_eq(resident(&mem.boot, PAGE, 2 * PAGE), 0);
 	cr_expect(untouched(0, PAGE) && untouched(3 * PAGE, BOOT - 3 * PAGE));
 	cr_expect_eq(reported(), 2 * PAGE);
 	/* No whole page in it. */
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(4 * PAGE + 1), 2 * PAGE - 2), 0);
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(4 * PAGE), PAGE - 1), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(4 * PAGE + 1), 2 * PAGE - 2), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(4 * PAGE), PAGE - 1), 0);
 	cr_expect(untouched(3 * PAGE, BOOT - 3 * PAGE));
 	cr_expect_eq(reported(), 2 * PAGE);
 }
@@ -259,11 +259,11 @@ Test(returned, what_is_given_goes_at_once_and_by_whole_pages_inside)
 Test(returned, a_page_is_out_in_one_way_at_a_time)
 {
 	inflate(PAGE);
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(PAGE), PAGE), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(PAGE), PAGE), 0);
 	cr_expect_eq(ballooned(), 0);
 	cr_expect_eq(reported(), PAGE);
-	cr_expect_eq(returned_waiting_bytes(&back), 0, "it went, so it does not wait");
-	cr_assert_eq(returned_give(&back, RETURNED_HINTED, GPA(0), 2 * PAGE), 0);
+	cr_expect_eq(page_ledger_waiting_bytes(&back), 0, "it went, so it does not wait");
+	cr_assert_eq(page_ledger_give(&back, RETURNED_HINTED, GPA(0), 2 * PAGE), 0);
 	cr_expect_eq(reported(), 0);
 	cr_expect_eq(hinted(), 2 * PAGE);
 	inflate(PAGE);
@@ -271,13 +271,13 @@ Test(returned, a_page_is_out_in_one_way_at_a_time)
 	cr_expect_eq(ballooned(), PAGE);
 	for (int how = 0; how < NR_RETURNED; how++)
 		cr_expect_eq(back.counters.bytes[how] - back.counters.back_bytes[how],
-			     returned_bytes(&back, (enum returned_how)how));
+			     page_ledger_bytes(&back, (enum returned_how)how));
 }
 
 Test(returned, reported_pages_used_again_are_booked_and_others_stay)
 {
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(UNIT), 2 * UNIT), 0);
-	cr_assert_eq(returned_give(&back, RETURNED_HINTED, GPA(4 * UNIT), UNIT), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(UNIT), 2 * UNIT), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_HINTED, GPA(4 * UNIT), UNIT), 0);
 	look();
 	cr_expect_eq(reported(), 2 * UNIT, "nobody has touched it");
 	memset((char *)mem.boot.host + UNIT + 3 * PAGE, 1, 5 * PAGE);
@@ -298,7 +298,7 @@ Test(returned, ballooned_pages_that_are_there_again_are_told_as_touched_but_not_
 		inflate(i * PAGE);
 	look();
 	cr_expect_eq(back.touched_bytes, 0, "they wait: the host has them still");
-	cr_expect_not(returned_flush(&back, 1));
+	cr_expect_not(page_ledger_flush(&back, 1));
 	look();
 	cr_expect_eq(back.touched_bytes, 0);
 	memset((char *)mem.boot.host + 2 * PAGE, 1, 3 * PAGE);
@@ -315,12 +315,12 @@ Test(returned, a_look_without_time_goes_on_where_it_was)
 	unsigned int rounds = 1;
 
 	for (uint64_t i = 0; i < 50; i++) {
-		cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(i * 4 * PAGE), PAGE), 0);
+		cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(i * 4 * PAGE), PAGE), 0);
 		((volatile char *)mem.boot.host)[i * 4 * PAGE] = 1;
 	}
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, gpa_add(ELASTIC, PAGE), PAGE), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, gpa_add(ELASTIC, PAGE), PAGE), 0);
 	((volatile char *)mem.elastic.ram.host)[PAGE] = 1;
-	while (!returned_look(&back, 0))
+	while (!page_ledger_look(&back, 0))
 		cr_assert_lt(rounds++, 1000);
 	cr_expect_gt(rounds, 20, "in pieces");
 	cr_expect_eq(reported(), 0, "all regions were seen");
@@ -332,9 +332,9 @@ Test(returned, huge_pages_are_forbidden_while_a_page_of_the_unit_is_out)
 {
 	need_huge();
 	inflate(UNIT + 511 * PAGE);
-	cr_expect_not(returned_flush(&back, 1));
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(3 * UNIT - PAGE), 2 * PAGE), 0);
-	cr_assert_eq(returned_give(&back, RETURNED_HINTED, GPA(5 * UNIT - PAGE), PAGE), 0);
+	cr_expect_not(page_ledger_flush(&back, 1));
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(3 * UNIT - PAGE), 2 * PAGE), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_HINTED, GPA(5 * UNIT - PAGE), PAGE), 0);
 	for (uint32_t unit = 1; unit <= 4; unit++)
 		if (unit != 3) /* its first page went */
 			cr_expect_not(may_be_huge(unit), "unit %u", unit);
@@ -354,11 +354,11 @@ Test(returned, one_page_coming_back_does_not_allow_huge_pages_while_another_is_o
 	need_huge();
 	inflate(UNIT + 510 * PAGE);
 	inflate(UNIT + 511 * PAGE);
-	cr_expect_not(returned_flush(&back, 1));
+	cr_expect_not(page_ledger_flush(&back, 1));
 	deflate(UNIT + 510 * PAGE);
 	cr_expect_not(may_be_huge(1));
 	/* Out in another way counts as well. */
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(UNIT + 510 * PAGE), PAGE), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(UNIT + 510 * PAGE), PAGE), 0);
 	deflate(UNIT + 511 * PAGE);
 	cr_expect_not(may_be_huge(1));
 }
@@ -381,18 +381,18 @@ Test(returned, unplugged_memory_is_forgotten_and_comes_whole_the_next_time)
 {
 	inflate(FAKE_ELASTIC_BASE);
 	inflate(FAKE_ELASTIC_BASE + PAGE);
-	cr_assert_eq(returned_give(&back, RETURNED_HINTED, gpa_add(ELASTIC, 2 * PAGE), PAGE), 0);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_HINTED, gpa_add(ELASTIC, 2 * PAGE), PAGE), 0);
 	inflate(0);
 	elastic_close(&mem.elastic, 0, 1);
 	cr_assert_eq(elastic_give_back(&mem.elastic, 0, 1), 0);
 	cr_expect_eq(ballooned(), PAGE, "boot memory's");
 	cr_expect_eq(hinted(), 0);
-	cr_expect_eq(returned_waiting_bytes(&back), PAGE);
+	cr_expect_eq(page_ledger_waiting_bytes(&back), PAGE);
 	cr_expect_eq(back.counters.back_bytes[RETURNED_BALLOONED], 0, "no guest took them back");
-	cr_expect_eq(returned_deflate(&back, ELASTIC), -EFAULT);
+	cr_expect_eq(page_ledger_deflate(&back, ELASTIC), -EFAULT);
 	cr_assert_eq(elastic_plug(&mem.elastic, 0, 1), 0);
 	memset(mem.elastic.ram.host, 1, UNIT);
-	cr_expect_not(returned_flush(&back, 9));
+	cr_expect_not(page_ledger_flush(&back, 9));
 	cr_expect_eq(resident(&mem.elastic.ram, 0, UNIT), UNIT, "what waited does no longer");
 	cr_expect_eq(boot_resident(), BOOT - PAGE);
 	deflate(FAKE_ELASTIC_BASE); /* of this life of the block it was never out */
@@ -404,11 +404,11 @@ Test(returned, a_reset_forgets_all_and_keeps_the_counters)
 	inflate(0);
 	inflate(UNIT);
 	inflate(FAKE_ELASTIC_BASE);
-	cr_assert_eq(returned_give(&back, RETURNED_REPORTED, GPA(2 * UNIT), UNIT), 0);
-	returned_reset(&back);
+	cr_assert_eq(page_ledger_give(&back, RETURNED_REPORTED, GPA(2 * UNIT), UNIT), 0);
+	page_ledger_reset(&back);
 	cr_expect_eq(ballooned() | reported() | hinted(), 0);
-	cr_expect_eq(returned_waiting_bytes(&back), 0);
-	cr_expect_not(returned_flush(&back, 100));
+	cr_expect_eq(page_ledger_waiting_bytes(&back), 0);
+	cr_expect_not(page_ledger_flush(&back, 100));
 	cr_expect(untouched(0, 2 * UNIT), "the next guest's: not discarded");
 	cr_expect_eq(back.counters.bytes[RETURNED_BALLOONED], 3 * PAGE);
 	cr_expect_eq(back.counters.bytes[RETURNED_REPORTED], UNIT);
@@ -424,22 +424,22 @@ Test(returned, what_the_host_refuses_waits_on)
 	for (uint64_t i = 0; i < RAM_HUGE_PAGES; i++)
 		inflate(UNIT + i * PAGE);
 	cr_expect_eq(ballooned(), UNIT);
-	cr_expect_eq(returned_waiting_bytes(&back), UNIT);
-	cr_expect(returned_flush(&back, 3));
-	cr_expect_eq(returned_waiting_bytes(&back), UNIT);
-	cr_expect_neq(returned_give(&back, RETURNED_REPORTED, GPA(3 * UNIT), PAGE), 0);
+	cr_expect_eq(page_ledger_waiting_bytes(&back), UNIT);
+	cr_expect(page_ledger_flush(&back, 3));
+	cr_expect_eq(page_ledger_waiting_bytes(&back), UNIT);
+	cr_expect_neq(page_ledger_give(&back, RETURNED_REPORTED, GPA(3 * UNIT), PAGE), 0);
 	cr_expect_gt(strlen(stderr_text()), 0, "the log says so");
 	cr_expect_eq(reported(), 0, "nothing was given");
 	cr_expect_eq(boot_resident(), BOOT);
 	cr_expect(untouched(0, BOOT));
 	refuse(false);
-	cr_expect_not(returned_flush(&back, 1));
+	cr_expect_not(page_ledger_flush(&back, 1));
 	cr_expect_eq(boot_resident(), BOOT - UNIT);
 }
 
 Test(returned, a_zeroed_one_can_be_destroyed)
 {
-	struct returned none = { 0 };
+	struct page_ledger none = { 0 };
 
-	returned_destroy(&none);
+	page_ledger_destroy(&none);
 }

@@ -40,7 +40,7 @@ TestSuite(service, .init = setup, .fini = teardown, .timeout = 240);
 /* --- what was passed on ------------------------------------------------------------------------ */
 
 static struct config cfg;
-static struct given taken;
+static struct inherited_fds taken;
 
 /* As systemd sets the environment for this process. */
 static void passed(const char *nr, const char *names)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_touched.c - what of guest memory was accessed since its page tables were emptied. */
-#include "vmm/memory/touched.h"
+#include "vmm/memory/access_scan.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #define AROUND (64 * KiB)
 
 static struct fake_memory mem;
-static struct touched touched;
+static struct access_scan touched;
 
 /* All of boot memory is in use, and one elastic block of two is plugged and in use. */
 static void setup(void)
@@ -26,12 +26,12 @@ static void setup(void)
 	cr_assert_eq(elastic_plug(&mem.elastic, 0, 1), 0);
 	memset(mem.boot.host, 0x5a, BOOT);
 	memset(mem.elastic.ram.host, 0x5a, UNIT);
-	cr_assert_eq(touched_open(&touched, &mem.gm), 0);
+	cr_assert_eq(access_scan_open(&touched, &mem.gm), 0);
 }
 
 static void teardown(void)
 {
-	touched_close(&touched);
+	access_scan_close(&touched);
 	fake_memory_destroy(&mem);
 }
 
@@ -41,7 +41,7 @@ static void forget(void)
 {
 	int r;
 
-	while ((r = touched_forget(&touched, NS_PER_S)) > 0)
+	while ((r = access_scan_forget(&touched, NS_PER_S)) > 0)
 		;
 	cr_assert_eq(r, 0);
 }
@@ -50,7 +50,7 @@ static uint64_t counted(void)
 {
 	int r;
 
-	while ((r = touched_count(&touched, NS_PER_S)) > 0)
+	while ((r = access_scan_count(&touched, NS_PER_S)) > 0)
 		;
 	cr_assert_eq(r, 0);
 	return touched.bytes;
@@ -119,11 +119,11 @@ Test(touched, a_sweep_goes_on_where_it_was_whatever_its_budget)
 	forget();
 	write_at(0);
 	write_at(BOOT - 1);
-	while (touched_count(&touched, 0) > 0)
+	while (access_scan_count(&touched, 0) > 0)
 		steps++;
 	cr_expect_geq(steps, 3);
 	cr_expect_eq(touched.bytes, 2 * PAGE);
-	while (touched_forget(&touched, 0) > 0)
+	while (access_scan_forget(&touched, 0) > 0)
 		;
 	cr_expect_eq(counted(), 0);
 }
@@ -159,7 +159,7 @@ Test(touched, an_error_ends_the_sweep_and_is_told)
 	write_at(0);
 	touched.pagemap = -1;
 	stderr_keep();
-	cr_expect_eq(touched_count(&touched, NS_PER_S), -EBADF);
+	cr_expect_eq(access_scan_count(&touched, NS_PER_S), -EBADF);
 	cr_expect(strstr(stderr_text(), "pagemap"));
 	touched.pagemap = pagemap;
 	cr_expect_eq(counted(), PAGE, "from the beginning");

@@ -159,11 +159,11 @@ Test(violations, a_host_without_memory_for_an_answer_pauses_the_vm)
 	start(VIOLATION_CONTAIN);
 	stderr_keep();
 	pthread_mutex_lock(&rig.memory.guard->lock);
-	rig.memory.guard->news.error = -ENOMEM;
+	rig.memory.guard->status.error = -ENOMEM;
 	pthread_mutex_unlock(&rig.memory.guard->lock);
 	violate(0, 0);
 	pthread_mutex_lock(&rig.memory.guard->lock);
-	rig.memory.guard->news.error = -ENOMEM;
+	rig.memory.guard->status.error = -ENOMEM;
 	pthread_mutex_unlock(&rig.memory.guard->lock);
 	memory_rig_run(&rig, LOOK_NS);
 	cr_expect_eq(run.nr_pauses, 1);
@@ -194,7 +194,7 @@ Test(violations, a_thread_that_does_not_run_is_seen_by_the_tick)
 static void pretend_many_tables(void)
 {
 	pthread_mutex_lock(&rig.memory.guard->lock);
-	rig.memory.guard->news.nr_tables = GUARD_TABLES_MAX + 1;
+	rig.memory.guard->status.nr_tables = GUARD_TABLES_MAX + 1;
 	pthread_mutex_unlock(&rig.memory.guard->lock);
 }
 

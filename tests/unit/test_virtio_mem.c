@@ -369,7 +369,7 @@ Test(virtio_mem, driver_may_leave_unplugged_inaccessible_out)
 }
 
 /* The same region once more, guarded and with slots that can be asked. */
-static struct guard *guard_the_rig(struct fake_slots *kvm, int *news_fd)
+static struct guard *guard_the_rig(struct fake_slots *kvm, int *status_fd)
 {
 	struct elastic *e = &rig.mem.elastic;
 	struct elastic_cfg cfg = { .name = "test-guarded",
@@ -379,7 +379,7 @@ static struct guard *guard_the_rig(struct fake_slots *kvm, int *news_fd)
 				   .slot_ops = fake_slots_init(kvm),
 				   .segment_bytes = 128 * MiB };
 
-	cr_assert_eq(guard_new(&cfg.guard, news_fd), 0);
+	cr_assert_eq(guard_new(&cfg.guard, status_fd), 0);
 	elastic_destroy(e);
 	cr_assert_eq(elastic_init(e, &cfg), 0);
 	cr_assert_eq(guard_start(cfg.guard), 0);
@@ -390,8 +390,8 @@ Test(virtio_mem_setup, unplugged_memory_reads_as_zeros_for_a_driver_that_did_not
      .init = guardable)
 {
 	static struct fake_slots kvm;
-	int news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct guard *guard = guard_the_rig(&kvm, &news_fd);
+	int status_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct guard *guard = guard_the_rig(&kvm, &status_fd);
 	struct elastic *e = &rig.mem.elastic;
 	struct guard_counts counts;
 
@@ -419,7 +419,7 @@ Test(virtio_mem_setup, unplugged_memory_reads_as_zeros_for_a_driver_that_did_not
 	elastic_tick(e, clock_ns() + SLOTS_IDLE_NS);
 	cr_expect_not(fake_slots_any(&kvm, vmem_rig_at(&rig, 0)));
 	guard_free(guard);
-	close(news_fd);
+	close(status_fd);
 }
 
 Test(virtio_mem_setup, node_is_offered_only_when_there_is_one)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_written.c - what was written is known: by devices through every door, by vCPUs' logs. */
-#include "vmm/memory/written.h"
+#include "vmm/memory/dirty_pages.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -12,19 +12,19 @@
 #define ELASTIC GPA(FAKE_ELASTIC_BASE)
 
 static struct fake_memory mem;
-static struct written w;
+static struct dirty_pages w;
 
 static void setup(void)
 {
-	w = (struct written){ 0 };
+	w = (struct dirty_pages){ 0 };
 	fake_memory_init(&mem, 4 * MiB, 4 * MiB, 2 * MiB);
 	cr_assert_eq(elastic_plug(&mem.elastic, 0, 1), 0);
-	cr_assert_eq(written_start(&w, &mem.gm), 0);
+	cr_assert_eq(dirty_pages_start(&w, &mem.gm), 0);
 }
 
 static void teardown(void)
 {
-	written_stop(&w, &mem.gm);
+	dirty_pages_stop(&w, &mem.gm);
 	fake_memory_destroy(&mem);
 }
 
@@ -32,13 +32,13 @@ TestSuite(written, .init = setup, .fini = teardown, .timeout = 240);
 
 static uint64_t nr_written(void) { return w.sets[0].nr + w.sets[1].nr; }
 
-static bool page(uint64_t i) { return written_any(&w, GPA(i * PAGE), PAGE); }
+static bool page(uint64_t i) { return dirty_pages_any(&w, GPA(i * PAGE), PAGE); }
 
 Test(written, at_first_nothing_was)
 {
 	cr_expect_eq(nr_written(), 0);
-	cr_expect_not(written_any(&w, GPA(0), 4 * MiB));
-	cr_expect_not(written_any(&w, ELASTIC, 4 * MiB));
+	cr_expect_not(dirty_pages_any(&w, GPA(0), 4 * MiB));
+	cr_expect_not(dirty_pages_any(&w, ELASTIC, 4 * MiB));
 }
 
 Test(written, every_door_that_writes_is_noted_with_all_pages_it_touches)
@@ -61,7 +61,7 @@ Test(written, every_door_that_writes_is_noted_with_all_pages_it_touches)
 	close(fd);
 	cr_expect(page(50) && page(51) && nr_written() == 10);
 	cr_assert_eq(gm_write(&mem.gm, gpa_add(ELASTIC, 5 * PAGE), buf, 1), 0);
-	cr_expect(written_any(&w, gpa_add(ELASTIC, 5 * PAGE), 1));
+	cr_expect(dirty_pages_any(&w, gpa_add(ELASTIC, 5 * PAGE), 1));
 	cr_expect_eq(nr_written(), 11);
 }
 
@@ -82,44 +82,44 @@ Test(written, reads_and_refused_writes_are_not)
 
 Test(written, a_range_was_written_when_any_page_of_it_was)
 {
-	written_note(&w, GPA(100 * PAGE), 1);
-	cr_expect(written_any(&w, GPA(0), 4 * MiB));
-	cr_expect(written_any(&w, GPA(100 * PAGE + 4095), 1), "by pages");
-	cr_expect(written_any(&w, GPA(100 * PAGE - 1), 2));
-	cr_expect_not(written_any(&w, GPA(0), 100 * PAGE));
-	cr_expect_not(written_any(&w, GPA(101 * PAGE), PAGE));
+	dirty_pages_note(&w, GPA(100 * PAGE), 1);
+	cr_expect(dirty_pages_any(&w, GPA(0), 4 * MiB));
+	cr_expect(dirty_pages_any(&w, GPA(100 * PAGE + 4095), 1), "by pages");
+	cr_expect(dirty_pages_any(&w, GPA(100 * PAGE - 1), 2));
+	cr_expect_not(dirty_pages_any(&w, GPA(0), 100 * PAGE));
+	cr_expect_not(dirty_pages_any(&w, GPA(101 * PAGE), PAGE));
 }
 
 Test(written, memory_that_is_in_no_region_counts_as_written)
 {
-	cr_expect(written_any(&w, GPA(4 * MiB), 1));
-	cr_expect(written_any(&w, GPA(4 * MiB - 1), 2));
-	cr_expect(written_any(&w, GPA(UINT64_MAX), 1));
-	cr_expect(written_any(&w, GPA(1), UINT64_MAX));
-	cr_expect(written_any(&w, gpa_add(ELASTIC, 4 * MiB - PAGE), 2 * PAGE));
+	cr_expect(dirty_pages_any(&w, GPA(4 * MiB), 1));
+	cr_expect(dirty_pages_any(&w, GPA(4 * MiB - 1), 2));
+	cr_expect(dirty_pages_any(&w, GPA(UINT64_MAX), 1));
+	cr_expect(dirty_pages_any(&w, GPA(1), UINT64_MAX));
+	cr_expect(dirty_pages_any(&w, gpa_add(ELASTIC, 4 * MiB - PAGE), 2 * PAGE));
 }
 
 Test(written, a_log_is_added_where_it_belongs)
 {
 	uint64_t bits[8] = { 1, UINT64_C(1) << 63, 0, 0, 0, 0, 0, UINT64_MAX };
 
-	written_merge(&w, GPA(MiB), bits, 512);
+	dirty_pages_merge(&w, GPA(MiB), bits, 512);
 	cr_expect_eq(nr_written(), 66);
 	cr_expect(page(256) && page(256 + 127) && page(256 + 448) && page(256 + 511));
 	cr_expect_not(page(257) || page(256 + 126) || page(256 + 447) || page(255));
-	written_merge(&w, gpa_add(ELASTIC, 2 * MiB), bits, 64);
-	cr_expect(written_any(&w, gpa_add(ELASTIC, 2 * MiB), PAGE));
+	dirty_pages_merge(&w, gpa_add(ELASTIC, 2 * MiB), bits, 64);
+	cr_expect(dirty_pages_any(&w, gpa_add(ELASTIC, 2 * MiB), PAGE));
 	cr_expect_eq(nr_written(), 67);
 }
 
 Test(written, a_stop_forgets_all_and_the_next_start_begins_anew)
 {
-	written_note(&w, GPA(0), 2 * MiB);
-	written_stop(&w, &mem.gm);
-	written_stop(&w, &mem.gm);
+	dirty_pages_note(&w, GPA(0), 2 * MiB);
+	dirty_pages_stop(&w, &mem.gm);
+	dirty_pages_stop(&w, &mem.gm);
 	cr_expect_null(mem.gm.written);
 	cr_assert_eq(gm_zero(&mem.gm, GPA(0), PAGE), 0, "nobody notes it");
-	cr_expect(written_any(&w, GPA(0), PAGE), "off, it knows of nothing that was not written");
-	cr_assert_eq(written_start(&w, &mem.gm), 0);
-	cr_expect_not(written_any(&w, GPA(0), 4 * MiB));
+	cr_expect(dirty_pages_any(&w, GPA(0), PAGE), "off, it knows of nothing that was not written");
+	cr_assert_eq(dirty_pages_start(&w, &mem.gm), 0);
+	cr_expect_not(dirty_pages_any(&w, GPA(0), 4 * MiB));
 }

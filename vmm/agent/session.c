@@ -21,7 +21,7 @@ void agent_session_init(struct agent_session *s, struct guest_end guest,
 	*s = (struct agent_session){
 		.guest = guest,
 		.env = *env,
-		.bucket = bucket_full(AGENT_LINES_PER_S, AGENT_LINES_BURST, now),
+		.bucket = token_bucket_full(AGENT_LINES_PER_S, AGENT_LINES_BURST, now),
 		.config = *config,
 	};
 }
@@ -55,7 +55,7 @@ size_t agent_session_room(struct agent_session *s, uint64_t now)
 {
 	size_t room = sizeof(s->input) - s->nr_input;
 
-	if (s->state == AGENT_BROKEN || !bucket_level(&s->bucket, now))
+	if (s->state == AGENT_BROKEN || !token_bucket_level(&s->bucket, now))
 		room = 0;
 	s->starved = !room;
 	return room;
@@ -136,9 +136,9 @@ static bool take_some(struct agent_session *s, uint64_t now)
 		s->nr_input = 0;
 		return false;
 	}
-	if ((!end && nr < sizeof(s->input)) || !bucket_level(&s->bucket, now))
+	if ((!end && nr < sizeof(s->input)) || !token_bucket_level(&s->bucket, now))
 		return false;
-	bucket_take(&s->bucket, 1, now);
+	token_bucket_take(&s->bucket, 1, now);
 	if (end && !s->too_long)
 		take_line(s, nr, now);
 	else if (!s->too_long)
@@ -243,7 +243,7 @@ uint64_t agent_session_next_ns(const struct agent_session *s)
 {
 	bool waits = s->starved || s->nr_input == sizeof(s->input) ||
 		     memchr(s->input, '\n', s->nr_input);
-	uint64_t token = waits && s->state != AGENT_BROKEN ? bucket_when(&s->bucket, 1) : 0;
+	uint64_t token = waits && s->state != AGENT_BROKEN ? token_bucket_when(&s->bucket, 1) : 0;
 	uint64_t silent = may_fall_silent(s) ? silent_ns(s) : 0;
 
 	return token && silent ? min_u64(token, silent) : max_u64(token, silent);

@@ -13,9 +13,9 @@
 #ifndef EBB_AGENT_SESSION_H
 #define EBB_AGENT_SESSION_H
 
-#include "devices/ends.h"
+#include "devices/chardev_ends.h"
 #include "vmm/agent/message.h"
-#include "vmm/base/bucket.h"
+#include "vmm/base/token_bucket.h"
 
 #define AGENT_LINES_PER_S 20
 #define AGENT_LINES_BURST 40
@@ -48,7 +48,7 @@ struct agent_session {
 	enum agent_state state, told_state;
 	bool left; /* the guest has closed since the state was told */
 	struct agent_hello hello;
-	struct bucket bucket;
+	struct token_bucket bucket;
 	unsigned int nr_faults; /* of this opening */
 	uint64_t heard_ns;
 	uint64_t nr_lines, nr_faults_ever; /* taken; of them faults */

@@ -16,7 +16,7 @@
 #ifndef EBB_CHARDEV_CHARDEV_H
 #define EBB_CHARDEV_CHARDEV_H
 
-#include "devices/ends.h"
+#include "devices/chardev_ends.h"
 #include "vmm/base/loop.h"
 #include "vmm/chardev/output.h"
 

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #include "vmm/base/exit_code.h"
-#include "vmm/base/given.h"
+#include "vmm/base/inherited_fds.h"
 #include "vmm/base/log.h"
 #include "vmm/chardev/terminal.h"
 #include "vmm/cli/verbs.h"
@@ -44,7 +44,7 @@ static int report(const struct config *cfg, int waiter)
 /* WAITER: to be told when the VM runs; -1: nobody. The exit code. */
 static int run_process(struct config *cfg, int waiter)
 {
-	struct given given;
+	struct inherited_fds given;
 	struct process *p;
 	int code;
 

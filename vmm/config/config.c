@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "devices/virtio_rng.h"
-#include "vmm/base/given.h"
+#include "vmm/base/inherited_fds.h"
 #include "vmm/base/log.h"
 #include "vmm/base/names.h"
 #include "vmm/base/size.h"
@@ -512,7 +512,7 @@ int config_check(struct config *cfg)
 
 int config_control_path(const struct config *cfg, char path[VM_PATH_SIZE])
 {
-	if (!cfg->qmp_path || given_is_fd(cfg->qmp_path))
+	if (!cfg->qmp_path || inherited_fds_is_fd(cfg->qmp_path))
 		return vm_path(path, cfg->name);
 	if (snprintf(path, VM_PATH_SIZE, "%s", cfg->qmp_path) < VM_PATH_SIZE)
 		return 0;

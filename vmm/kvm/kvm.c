@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "vmm/base/given.h"
+#include "vmm/base/inherited_fds.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm/arch.h"
 
@@ -51,8 +51,8 @@ static int open_device(const char *where)
 {
 	int fd;
 
-	if (given_is_fd(where))
-		return given_fd("--kvm", where);
+	if (inherited_fds_is_fd(where))
+		return inherited_fds_fd("--kvm", where);
 	fd = open(where, O_RDWR | O_CLOEXEC);
 	return fd < 0 ? open_failed(where, errno) : fd;
 }

@@ -14,13 +14,13 @@ static int log_start(void *ctx)
 {
 	struct balloon_host *b = ctx;
 	struct guest_mem *gm = &b->env.memory->gm;
-	int r = written_start(&b->written, gm);
+	int r = dirty_pages_start(&b->written, gm);
 
 	if (r)
 		return fail(r, "log of written pages");
 	r = b->env.write_log.log(b->env.write_log.ctx, true);
 	if (r)
-		written_stop(&b->written, gm);
+		dirty_pages_stop(&b->written, gm);
 	return r;
 }
 
@@ -30,7 +30,7 @@ static void log_stop(void *ctx)
 
 	/* What KVM does not end now ends with its VM; it has logged that. */
 	(void)b->env.write_log.log(b->env.write_log.ctx, false);
-	written_stop(&b->written, &b->env.memory->gm);
+	dirty_pages_stop(&b->written, &b->env.memory->gm);
 }
 
 static void thaw(void *ctx)
@@ -42,7 +42,7 @@ static void thaw(void *ctx)
 
 static void add_written(void *to, gpa_t base, const uint64_t *bitmap, uint64_t nr_pages)
 {
-	written_merge(to, base, bitmap, nr_pages);
+	dirty_pages_merge(to, base, bitmap, nr_pages);
 }
 
 static int freeze(void *ctx)
@@ -100,7 +100,7 @@ int balloon_host_open(struct balloon_host *b, const struct balloon_host_env *env
 	int r;
 
 	*b = (struct balloon_host){ .env = *env };
-	r = returned_init(&b->returned, &mem->gm, huge_of, mem);
+	r = page_ledger_init(&b->returned, &mem->gm, huge_of, mem);
 	for (unsigned int i = 0; i < mem->nr_elastic && !r; i++)
 		mem->elastic[i].elastic.returned = &b->returned;
 	return r;
@@ -139,11 +139,11 @@ void balloon_host_remove(struct balloon_host *b)
 	b->balloon = NULL;
 }
 
-void balloon_host_close(struct balloon_host *b) { returned_destroy(&b->returned); }
+void balloon_host_close(struct balloon_host *b) { page_ledger_destroy(&b->returned); }
 
 void balloon_host_reset(struct balloon_host *b)
 {
-	returned_reset(&b->returned);
+	page_ledger_reset(&b->returned);
 	if (b->balloon)
 		balloon_system_reset(b->balloon);
 }

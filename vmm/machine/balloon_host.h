@@ -12,8 +12,8 @@
 #include "vmm/machine/run_control.h"
 #include "vmm/machine/virtio_slots.h"
 #include "vmm/machine/working_set_store.h"
-#include "vmm/memory/returned.h"
-#include "vmm/memory/written.h"
+#include "vmm/memory/dirty_pages.h"
+#include "vmm/memory/page_ledger.h"
 
 /* KVM's log of what vCPUs write, as kvm.h has it. */
 struct write_log {
@@ -39,8 +39,8 @@ struct balloon_host_env {
 
 struct balloon_host {
 	struct balloon_host_env env;
-	struct returned returned;
-	struct written written;
+	struct page_ledger returned;
+	struct dirty_pages written;
 	struct balloon *balloon; /* NULL: --balloon=off */
 };
 

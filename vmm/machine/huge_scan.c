@@ -51,7 +51,7 @@ static void on_timer(void *ctx)
 	}
 	/* What the guest uses again may be huge again. */
 	if (!s->region)
-		(void)returned_look(s->env.returned, TURN_NS / 2);
+		(void)page_ledger_look(s->env.returned, TURN_NS / 2);
 	while (s->region <= s->env.memory->nr_elastic && now - start_ns < TURN_NS) {
 		if (!huge_scan(region(s, s->region)))
 			s->region++;

@@ -13,7 +13,7 @@
 struct huge_scan_env {
 	struct loop *loop;
 	struct vm_memory *memory;
-	struct returned *returned; /* looked at before each pass */
+	struct page_ledger *returned; /* looked at before each pass */
 	/* Whether nothing may be touched now: to make a unit huge is to touch it. */
 	bool (*must_wait)(void *ctx);
 	void *ctx;

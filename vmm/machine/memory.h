@@ -37,7 +37,7 @@ struct vm_elastic {
 struct vm_memory {
 	struct vm_memory_env env;
 	struct guard *guard; /* NULL: --guard=off, or no elastic memory */
-	int guard_fd;	     /* raised when guard_news() has something to tell; -1: no guard */
+	int guard_fd;	     /* raised when guard_take_status() has something to tell; -1: no guard */
 	struct ram boot;
 	struct huge boot_huge; /* boot memory's huge pages; others are in struct elastic */
 	unsigned int nr_elastic;

@@ -101,20 +101,20 @@ static void look_at_violations(struct violations *v)
 
 static void look(struct violations *v)
 {
-	struct guard_news news = guard_news(v->env.memory->guard);
+	struct guard_status status = guard_take_status(v->env.memory->guard);
 
 	v->looked_ns = loop_now(v->env.loop);
-	if (news.broken) {
+	if (status.broken) {
 		v->broken = true;
 		stop_for(v, unguarded);
 		return;
 	}
-	if (news.error) {
+	if (status.error) {
 		stop_for(v, "the host has no memory to answer an access to memory that was given "
 			    "back");
 		return;
 	}
-	if (news.nr_tables > GUARD_TABLES_MAX)
+	if (status.nr_tables > GUARD_TABLES_MAX)
 		reclaim_tables(v);
 	look_at_violations(v);
 }

@@ -21,7 +21,7 @@ static void end(struct estimate *t, const char *error)
 
 	t->state = ESTIMATE_IDLE;
 	loop_timer_cancel(t->env.loop, &t->timer);
-	touched_close(&t->touched);
+	access_scan_close(&t->touched);
 	if (error)
 		snprintf(record.error, sizeof(record.error), "%s", error);
 	else
@@ -87,8 +87,8 @@ static void on_timer(void *ctx)
 {
 	struct estimate *t = ctx;
 	uint64_t start_ns = loop_now(t->env.loop), now;
-	int r = t->state == ESTIMATE_FORGET ? touched_forget(&t->touched, TURN_NS)
-					    : touched_count(&t->touched, TURN_NS);
+	int r = t->state == ESTIMATE_FORGET ? access_scan_forget(&t->touched, TURN_NS)
+					    : access_scan_count(&t->touched, TURN_NS);
 
 	now = loop_now(t->env.loop);
 	if (r > 0)
@@ -116,7 +116,7 @@ int estimate_start(struct estimate *t, const uint32_t *times_ms, unsigned int nr
 	*t = (struct estimate){ .env = t->env, .nr_times = nr,
 				.timer = { .fn = on_timer, .ctx = t } };
 	memcpy(t->times_ms, times_ms, nr * sizeof(*times_ms));
-	r = touched_open(&t->touched, &t->env.memory->gm);
+	r = access_scan_open(&t->touched, &t->env.memory->gm);
 	if (r)
 		return r;
 	t->state = ESTIMATE_FORGET;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * working_set_estimate.h - the host's own estimate of the guest's working set (memory/touched.h): for
- * each of a few times, how much memory is used within it. Result: a working set (source `host`, node
+ * working_set_estimate.h - the host's own estimate of the guest's working set
+ * (memory/access_scan.h): for each of a few times, how much memory is used within it. Result: a working set (source `host`, node
  * 0, all of it under anon: what a page holds is not known) with these times as the borders of its
  * bins, and in the last bin what the host holds beside.
  * The page tables are emptied once, piecewise, and read after each time; no huge page is made
@@ -13,7 +13,7 @@
 #include "vmm/base/loop.h"
 #include "vmm/machine/memory.h"
 #include "vmm/machine/working_set_store.h"
-#include "vmm/memory/touched.h"
+#include "vmm/memory/access_scan.h"
 
 #define ESTIMATE_MAX_TIMES (WORKING_SET_BINS - 1)
 
@@ -29,7 +29,7 @@ struct estimate_env {
 /* Zeroed memory: none is under way. */
 struct estimate {
 	struct estimate_env env;
-	struct touched touched;
+	struct access_scan touched;
 	enum estimate_state { ESTIMATE_IDLE, ESTIMATE_FORGET, ESTIMATE_COUNT } state;
 	uint64_t begin_ns; /* of the sweep that emptied */
 	struct loop_timer timer;

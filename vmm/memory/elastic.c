@@ -106,7 +106,7 @@ static int book_plugged(struct elastic *e, uint32_t first, uint32_t nr)
 static int book_unplugged(struct elastic *e, uint32_t first, uint32_t nr)
 {
 	if (e->returned)
-		returned_forget(e->returned, GPA(e->base.v + offset_of(e, first)),
+		page_ledger_forget(e->returned, GPA(e->base.v + offset_of(e, first)),
 				offset_of(e, nr));
 	blocks_set(&e->blocks, first, nr, BLOCK_UNPLUGGED);
 	return 0;

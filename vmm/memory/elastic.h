@@ -16,8 +16,8 @@
 #include "vmm/memory/blocks.h"
 #include "vmm/memory/guard.h"
 #include "vmm/memory/huge.h"
+#include "vmm/memory/page_ledger.h"
 #include "vmm/memory/ram.h"
-#include "vmm/memory/returned.h"
 #include "vmm/memory/slots.h"
 
 struct elastic_cfg {
@@ -41,7 +41,7 @@ struct elastic {
 	struct guard_region *guarded; /* NULL: unguarded */
 	bool filled;		      /* the blocks given back last were, to the last page */
 	struct slots slots;
-	struct returned *returned; /* hears of what is unplugged; NULL: nobody does */
+	struct page_ledger *returned; /* hears of what is unplugged; NULL: nobody does */
 	struct elastic_counters {
 		uint64_t discards, discarded_bytes, discard_ns; /* calls, bytes, time in them */
 	} counters;

@@ -31,16 +31,16 @@ static unsigned int max_splits(void)
 	return max / 2;
 }
 
-int guard_new(struct guard **out, int *news_fd) { return guard_new_from(out, NULL, news_fd); }
+int guard_new(struct guard **out, int *status_fd) { return guard_new_from(out, NULL, status_fd); }
 
-int guard_new_from(struct guard **out, const char *uffd_path, int *news_fd)
+int guard_new_from(struct guard **out, const char *uffd_path, int *status_fd)
 {
 	struct guard *g = calloc(1, sizeof(*g));
 	int r;
 
 	if (!g)
 		return fail(-ENOMEM, "guard");
-	*g = (struct guard){ .uffd = -1, .stop_fd = -1, .news_fd = news_fd };
+	*g = (struct guard){ .uffd = -1, .stop_fd = -1, .status_fd = status_fd };
 	g->max_splits = max_splits();
 	pthread_mutex_init(&g->lock, NULL);
 	/* Touched and, if allowed, locked: the thread must never wait for a page of its own. */
@@ -124,7 +124,7 @@ static void set_flags(struct guard_region *r, struct span s, uint8_t set, uint8_
 {
 	for (uint32_t i = s.first; i < s.first + s.nr; i++) {
 		if (r->flags[i] & clear & UNIT_TABLE)
-			r->guard->news.nr_tables--;
+			r->guard->status.nr_tables--;
 		r->flags[i] = (uint8_t)((r->flags[i] & ~clear) | set);
 	}
 }
@@ -147,7 +147,7 @@ static void set_registered(struct guard_region *r, struct span s, bool registere
 	unsigned int before = borders(r, s);
 
 	set_flags(r, s, registered ? UNIT_REGISTERED : 0, registered ? 0 : UNIT_REGISTERED);
-	r->guard->news.nr_splits += borders(r, s) - before;
+	r->guard->status.nr_splits += borders(r, s) - before;
 }
 
 /* Whether there is room for the borders when S becomes uniform, unlike what is around it. */
@@ -155,7 +155,7 @@ static bool room_for_borders(const struct guard_region *r, struct span s)
 {
 	unsigned int before = borders(r, s);
 
-	return before >= 2 || r->guard->news.nr_splits + 2 - before <= r->guard->max_splits;
+	return before >= 2 || r->guard->status.nr_splits + 2 - before <= r->guard->max_splits;
 }
 
 /* Units in S may be registered already. NOHUGEPAGE second: nothing is missing there before. */
@@ -461,21 +461,21 @@ void guard_range_counts(struct guard_region *r, uint64_t offset, uint64_t bytes,
 	pthread_mutex_unlock(&r->guard->lock);
 }
 
-static struct guard_news snapshot(struct guard *g, bool tell_again)
+static struct guard_status snapshot(struct guard *g, bool tell_again)
 {
-	struct guard_news news;
+	struct guard_status status;
 
 	pthread_mutex_lock(&g->lock);
-	news = g->news;
-	news.nr_chunks = g->ring.nr;
+	status = g->status;
+	status.nr_chunks = g->ring.nr;
 	if (tell_again)
 		g->news_told = false;
 	pthread_mutex_unlock(&g->lock);
-	return news;
+	return status;
 }
 
-struct guard_news guard_peek(struct guard *g) { return snapshot(g, false); }
-struct guard_news guard_news(struct guard *g) { return snapshot(g, true); }
+struct guard_status guard_peek(struct guard *g) { return snapshot(g, false); }
+struct guard_status guard_take_status(struct guard *g) { return snapshot(g, true); }
 
 bool guard_is_stuck(struct guard *g, uint64_t now_ns)
 {

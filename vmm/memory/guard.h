@@ -20,7 +20,7 @@
  * before its discard until it is given again.
  *
  * Threads: those of one range of a region are serialised by its owner (elastic.h); counters and
- * news may be asked from any thread. Locks: all state is under one mutex, a leaf: whoever holds it
+ * its status may be asked from any thread. Locks: all state is under one mutex, a leaf: whoever holds it
  * takes no other lock and makes no KVM ioctl, since a vCPU that waits for an answer holds KVM's.
  */
 #ifndef EBB_MEMORY_GUARD_H
@@ -38,12 +38,12 @@ struct guard;
 struct guard_region;
 
 /*
- * Opens userfaultfd, so after the last fork. NEWS_FD: an eventfd of the caller, raised after
- * something happened that guard_news() tells. Errors of uffd_open().
+ * Opens userfaultfd, so after the last fork. STATUS_FD: an eventfd of the caller, raised after
+ * something happened that guard_take_status() tells. Errors of uffd_open().
  */
-int must_check guard_new(struct guard **out, int *news_fd);
+int must_check guard_new(struct guard **out, int *status_fd);
 /* The same, from the device UFFD_PATH (see uffd_open()). */
-int must_check guard_new_from(struct guard **out, const char *uffd_path, int *news_fd);
+int must_check guard_new_from(struct guard **out, const char *uffd_path, int *status_fd);
 /*
  * Puts all of RAM under guard, armed. RAM outlives the guard. Before guard_start().
  * 0 or -errno, logged.
@@ -71,7 +71,7 @@ int must_check guard_arm(struct guard_region *r, uint64_t offset, uint64_t bytes
  * On error (logged at a limited rate) it is armed as before.
  */
 int must_check guard_disarm(struct guard_region *r, uint64_t offset, uint64_t bytes, bool discard);
-/* What is armed and what is given back are not the same any more: guard_news() says broken. */
+/* What is armed and what is given back are not the same any more: guard_take_status() says broken. */
 void guard_give_up(struct guard *g);
 /* Reads of armed memory are lawful (no VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE): counted apart. */
 void guard_set_reads_lawful(struct guard_region *r, bool lawful);
@@ -105,7 +105,7 @@ struct guard_info guard_info(struct guard_region *r);
 void guard_range_counts(struct guard_region *r, uint64_t offset, uint64_t bytes, uint64_t *reads,
 			uint64_t *writes);
 
-struct guard_news {
+struct guard_status {
 	int error;  /* -errno: the guard can't answer at the moment */
 	int broken; /* -errno: some memory is not guarded as it should be, for good */
 	unsigned int nr_chunks, nr_tables;
@@ -113,9 +113,9 @@ struct guard_news {
 	uint64_t nr_answers, busy_ns; /* events answered, and time spent on them */
 };
 /* A snapshot. */
-struct guard_news guard_peek(struct guard *g);
+struct guard_status guard_peek(struct guard *g);
 /* The same, and the next happening raises the eventfd again. */
-struct guard_news guard_news(struct guard *g);
+struct guard_status guard_take_status(struct guard *g);
 /* True when an access has waited from the call before this one (at least a second ago) to this one:
  * the thread is dead or does not run. */
 bool guard_is_stuck(struct guard *g, uint64_t now_ns);

@@ -12,14 +12,14 @@ void guard_tell(struct guard *g)
 	if (g->news_told)
 		return;
 	g->news_told = true;
-	event_raise(g->news_fd);
+	event_raise(g->status_fd);
 }
 
 void guard_fail(struct guard *g, int error)
 {
-	if (g->news.error == error)
+	if (g->status.error == error)
 		return;
-	g->news.error = error;
+	g->status.error = error;
 	if (error)
 		log_error("guard: no answer to an access to memory that was given back: %s",
 			  strerror(-error));
@@ -28,10 +28,10 @@ void guard_fail(struct guard *g, int error)
 
 void guard_break(struct guard *g, int error)
 {
-	if (!g->news.broken)
+	if (!g->status.broken)
 		log_error("guard: memory that was given back can't be guarded any more: %s",
 			  strerror(-error));
-	g->news.broken = error;
+	g->status.broken = error;
 	guard_tell(g);
 }
 

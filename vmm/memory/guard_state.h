@@ -35,7 +35,7 @@ struct guard_region {
 
 struct guard {
 	int uffd, stop_fd;
-	int *news_fd;
+	int *status_fd;
 	pthread_t thread;
 	bool has_thread;
 	void *zeros; /* CHUNK_BYTES */
@@ -51,7 +51,7 @@ struct guard {
 	pthread_mutex_t lock;
 	struct chunk_ring ring;
 	bool news_told;
-	struct guard_news news;
+	struct guard_status status;
 };
 
 /* Under the lock. */

@@ -114,8 +114,8 @@ static int contain(struct guard_region *r, uint64_t offset)
 	chunk_ring_add(&g->ring, r, chunk, clock_ns() + GUARD_EXPIRY_NS);
 	if (!(*flags & UNIT_TABLE)) {
 		*flags |= UNIT_TABLE;
-		g->news.nr_tables++;
-		if (g->news.nr_tables > GUARD_TABLES_MAX)
+		g->status.nr_tables++;
+		if (g->status.nr_tables > GUARD_TABLES_MAX)
 			guard_tell(g);
 	}
 	return fill_chunk(r, offset, true);
@@ -184,8 +184,8 @@ static void take_events(struct guard *g)
 	}
 	if (nr)
 		guard_fail(g, error);
-	g->news.nr_answers += nr > 0 ? (unsigned int)nr - nr_failed : 0;
-	g->news.busy_ns += clock_ns() - start_ns;
+	g->status.nr_answers += nr > 0 ? (unsigned int)nr - nr_failed : 0;
+	g->status.busy_ns += clock_ns() - start_ns;
 	pthread_mutex_unlock(&g->lock);
 	__atomic_store_n(&g->answering, false, __ATOMIC_RELAXED);
 	if (!error)

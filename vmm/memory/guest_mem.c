@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "vmm/memory/written.h"
+#include "vmm/memory/dirty_pages.h"
 
 int gm_add(struct guest_mem *gm, gpa_t base, uint64_t bytes, struct ram *ram, uint64_t ram_offset,
 	   struct blocks *blocks)
@@ -54,7 +54,7 @@ static char *host_of(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
 void gm_will_write(const struct guest_mem *gm, gpa_t at, uint64_t bytes)
 {
 	if (gm->written)
-		written_note(gm->written, at, bytes);
+		dirty_pages_note(gm->written, at, bytes);
 }
 
 /* The same for a range that will be written now. */

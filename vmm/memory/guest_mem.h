@@ -15,7 +15,7 @@
 
 #define GM_MAX_REGIONS 20
 
-struct written;
+struct dirty_pages;
 
 struct guest_mem {
 	struct gm_region {
@@ -27,7 +27,8 @@ struct guest_mem {
 	} regions[GM_MAX_REGIONS];
 	unsigned int nr_regions;
 	bool frozen;
-	struct written *written; /* notes all writes through these doors (written.h); NULL: nobody */
+	/* Notes all writes through these doors; NULL: nobody does. */
+	struct dirty_pages *written;
 };
 
 /*

@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
-#include "vmm/base/given.h"
+#include "vmm/base/inherited_fds.h"
 #include "vmm/base/log.h"
 #include "vmm/memory/ram.h"
 
@@ -29,8 +29,8 @@ static int new_from(int device)
 /* -1 in *DEVICE: there is none, but nobody has asked for it. */
 static int open_device(const char *path, int *device)
 {
-	if (path && given_is_fd(path)) {
-		*device = given_fd("--userfaultfd", path);
+	if (path && inherited_fds_is_fd(path)) {
+		*device = inherited_fds_fd("--userfaultfd", path);
 		return *device < 0 ? *device : 0;
 	}
 	*device = open(path ? path : UFFD_DEVICE, O_RDWR | O_CLOEXEC);

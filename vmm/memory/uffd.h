@@ -13,7 +13,7 @@
  * *FD: non-blocking, close-on-exec, belongs to this process's memory: to be made after the last
  * fork. From the device PATH, or the descriptor that "fd:N" names; NULL: from UFFD_DEVICE, or else
  * by the system call. Logged, with the way out: -EPERM, -ENOSYS, -EOPNOTSUPP (a kernel before Linux
- * 5.19), -ENOTTY (PATH is something else), errors of open() and given_fd().
+ * 5.19), -ENOTTY (PATH is something else), errors of open() and inherited_fds_fd().
  */
 int must_check uffd_open(int *fd, const char *path);
 

@@ -132,7 +132,7 @@ struct json_object *monitor_autosize_object(const struct monitor *mon)
 	add_u64(o, "reserve", p->decision.reserve_bytes);
 	add_u64(o, "reserve-max", p->cfg.reserve_bytes);
 	add_u64(o, "ballooned", p->facts.reserve_bytes);
-	add_u64(o, "level", bucket_level(&p->bucket, now) * MiB);
+	add_u64(o, "level", token_bucket_level(&p->bucket, now) * MiB);
 	add_str(o, "explanation", autosize_explain(p, now, text, sizeof(text)));
 	return o;
 }

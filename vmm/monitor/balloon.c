@@ -221,26 +221,26 @@ int monitor_cancel_reclaim(struct qmp_call *call)
 
 struct json_object *monitor_balloon_object(struct monitor *mon)
 {
-	struct returned *r = &mon->vm->balloon->returned;
-	const struct returned_counters *c = &r->counters;
+	struct page_ledger *r = &mon->vm->balloon->returned;
+	const struct ledger_counters *c = &r->counters;
 	struct json_object *o;
 	struct balloon_info info;
 
 	if (!balloon_in(mon))
 		return NULL;
 	/* The host is asked, not believed. */
-	(void)returned_look(r, LOOK_NS);
+	(void)page_ledger_look(r, LOOK_NS);
 	o = json_object_new_object();
 	balloon_info(balloon_in(mon), &info);
 	add_str(o, "id", BALLOON_ID);
 	add_u64(o, "size", info.size_bytes);
 	add_u64(o, "target", info.target_bytes);
 	add_u64(o, "claimed", info.claimed_bytes);
-	add_u64(o, "ballooned", returned_bytes(r, RETURNED_BALLOONED));
+	add_u64(o, "ballooned", page_ledger_bytes(r, RETURNED_BALLOONED));
 	add_u64(o, "waiting", info.waiting_bytes);
 	add_u64(o, "touched", r->touched_bytes);
-	add_u64(o, "reported", returned_bytes(r, RETURNED_REPORTED));
-	add_u64(o, "hinted", returned_bytes(r, RETURNED_HINTED));
+	add_u64(o, "reported", page_ledger_bytes(r, RETURNED_REPORTED));
+	add_u64(o, "hinted", page_ledger_bytes(r, RETURNED_HINTED));
 	add_u64(o, "reported-total", c->bytes[RETURNED_REPORTED]);
 	add_u64(o, "hinted-total", c->bytes[RETURNED_HINTED]);
 	add_u64(o, "used-again-total",

@@ -34,19 +34,19 @@ struct json_object *monitor_guard_object(struct monitor *mon)
 	const struct violations *g = mon->vm->violations;
 	struct guard *guard = mon->vm->memory->guard;
 	struct json_object *o = json_object_new_object();
-	struct guard_news news;
+	struct guard_status status;
 
 	add_bool(o, "on", guard);
 	add_u64(o, "page-tables", page_table_bytes());
 	if (!guard)
 		return o;
-	news = guard_peek(guard);
+	status = guard_peek(guard);
 	add_str(o, "violation", config_violation_name(g->policy));
-	add_u64(o, "chunks", news.nr_chunks);
-	add_u64(o, "violated-page-tables", news.nr_tables * (4 * KiB));
-	add_u64(o, "borders", news.nr_splits);
-	add_u64(o, "answers", news.nr_answers);
-	add_u64(o, "busy-us", news.busy_ns / 1000);
+	add_u64(o, "chunks", status.nr_chunks);
+	add_u64(o, "violated-page-tables", status.nr_tables * (4 * KiB));
+	add_u64(o, "borders", status.nr_splits);
+	add_u64(o, "answers", status.nr_answers);
+	add_u64(o, "busy-us", status.busy_ns / 1000);
 	add_u64(o, "reclaims", g->nr_reclaims);
 	add_u64(o, "ledger-errors", g->nr_ledger_errors);
 	if (g->trouble)

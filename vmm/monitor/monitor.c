@@ -2,7 +2,7 @@
 /* monitor.c - the table of control commands and events, and the socket that serves it. */
 #include "vmm/monitor/monitor.h"
 
-#include "vmm/base/given.h"
+#include "vmm/base/inherited_fds.h"
 #include "vmm/monitor/autosize.h"
 #include "vmm/monitor/balloon.h"
 #include "vmm/monitor/block.h"
@@ -155,7 +155,7 @@ static const struct qmp_table commands = { command_rows, ARRAY_SIZE(command_rows
 
 static int listen_inherited(struct monitor *mon, const char *where)
 {
-	auto_close int fd = given_fd("--qmp", where);
+	auto_close int fd = inherited_fds_fd("--qmp", where);
 	int r = fd < 0 ? fd : qmp_server_new_fd(&mon->qmp, mon->loop, fd, &commands, mon);
 
 	if (!r)
@@ -169,7 +169,7 @@ int monitor_open(struct monitor *mon, struct loop *loop, const struct config *cf
 	int r;
 
 	*mon = (struct monitor){ .loop = loop };
-	if (cfg->qmp_path && given_is_fd(cfg->qmp_path))
+	if (cfg->qmp_path && inherited_fds_is_fd(cfg->qmp_path))
 		return listen_inherited(mon, cfg->qmp_path);
 	r = config_control_path(cfg, path);
 	return r ? r : qmp_server_new(&mon->qmp, loop, path, &commands, mon);

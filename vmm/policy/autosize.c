@@ -99,7 +99,7 @@ static void keep(struct autosize *a)
 
 static uint64_t level_bytes(const struct autosize *a, uint64_t now)
 {
-	return bucket_level(&a->bucket, now) * MiB;
+	return token_bucket_level(&a->bucket, now) * MiB;
 }
 
 /* Up to TARGET, which fits, as far as the bucket has it. */
@@ -112,7 +112,7 @@ static void grow(struct autosize *a, uint64_t target, uint64_t now)
 	more = min_u64(target - size, align_down(level_bytes(a, now), a->cfg.block_bytes));
 	if (more && at_edge(a, size + more))
 		more -= a->cfg.block_bytes;
-	bucket_take(&a->bucket, (uint32_t)(more / MiB), now);
+	token_bucket_take(&a->bucket, (uint32_t)(more / MiB), now);
 	a->decision.size_bytes += more;
 }
 
@@ -180,7 +180,7 @@ static uint64_t edge_due(const struct autosize *a)
 {
 	if (!at_edge(a, a->decision.size_bytes))
 		return NEVER;
-	return bucket_when(&a->bucket, (uint32_t)(a->cfg.block_bytes / MiB));
+	return token_bucket_when(&a->bucket, (uint32_t)(a->cfg.block_bytes / MiB));
 }
 
 static uint64_t offered_size(const struct autosize *a)
@@ -299,7 +299,7 @@ void autosize_init(struct autosize *a, const struct autosize_cfg *cfg,
 	burst_mib = (uint32_t)max_u64(burst_mib, 2 * cfg->block_bytes / MiB);
 	*a = (struct autosize){
 		.cfg = *cfg,
-		.bucket = bucket_full(limits->rate_mib, burst_mib, now),
+		.bucket = token_bucket_full(limits->rate_mib, burst_mib, now),
 		.facts.ram_bytes = ram_bytes,
 		.unrest_ns = now,
 	};
@@ -309,14 +309,14 @@ void autosize_init(struct autosize *a, const struct autosize_cfg *cfg,
 
 void autosize_set_limits(struct autosize *a, const struct autosize_limits *limits, uint64_t now)
 {
-	uint32_t level = bucket_level(&a->bucket, now), capacity = a->bucket.capacity;
+	uint32_t level = token_bucket_level(&a->bucket, now), capacity = a->bucket.capacity;
 	bool resumed = a->limits.suspended && !limits->suspended;
 
 	assert(a->cfg.boot_bytes <= limits->min_bytes && limits->min_bytes <= limits->max_bytes);
 	assert(limits->rate_mib);
 	if (limits->rate_mib != a->bucket.rate) {
-		a->bucket = bucket_full(limits->rate_mib, capacity, now);
-		bucket_take(&a->bucket, capacity - level, now);
+		a->bucket = token_bucket_full(limits->rate_mib, capacity, now);
+		token_bucket_take(&a->bucket, capacity - level, now);
 	}
 	a->limits = *limits;
 	if (resumed) {

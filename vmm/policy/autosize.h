@@ -20,7 +20,7 @@
 #ifndef EBB_POLICY_AUTOSIZE_H
 #define EBB_POLICY_AUTOSIZE_H
 
-#include "vmm/base/bucket.h"
+#include "vmm/base/token_bucket.h"
 #include "vmm/base/types.h"
 
 /* What the operator may change while the VM runs. */
@@ -76,7 +76,7 @@ struct autosize_facts {
 struct autosize {
 	struct autosize_cfg cfg;
 	struct autosize_limits limits;
-	struct bucket bucket; /* MiB */
+	struct token_bucket bucket; /* MiB */
 	struct autosize_decision decision;
 
 	/* The rest is its own. */

@@ -7,10 +7,10 @@
 #include "vmm/base/log.h"
 #include "vmm/base/notify.h"
 
-int service_inherit(struct config *cfg, struct given *taken)
+int service_inherit(struct config *cfg, struct inherited_fds *taken)
 {
 	const char *qmp_path = NULL;
-	int r = given_take(taken);
+	int r = inherited_fds_take(taken);
 
 	for (unsigned int i = 0; i < taken->nr && !r; i++) {
 		const char *where = taken->where[i];

@@ -6,7 +6,7 @@
 #ifndef EBB_PROCESS_SERVICE_H
 #define EBB_PROCESS_SERVICE_H
 
-#include "vmm/base/given.h"
+#include "vmm/base/inherited_fds.h"
 #include "vmm/base/loop.h"
 #include "vmm/config/config.h"
 #include "vmm/machine/events.h"
@@ -24,7 +24,7 @@ struct service {
  * is KVM's device, `userfaultfd` the guard's, any other the control socket. TAKEN must outlive CFG.
  * 0 or -EINVAL, logged.
  */
-int must_check service_inherit(struct config *cfg, struct given *taken);
+int must_check service_inherit(struct config *cfg, struct inherited_fds *taken);
 
 /* In the process that stays; PID_FILE: NULL: none. 0 or -errno, logged; service_close() also after a
  * failure. */

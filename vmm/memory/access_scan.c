@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* touched.c - how much of the guest's memory is used within a time. */
-#include "vmm/memory/touched.h"
+/* access_scan.c - how much of the guest's memory is used within a time. */
+#include "vmm/memory/access_scan.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,25 +13,25 @@
 #define PIECE_BYTES (16 * MiB)
 #define PAGE_BYTES  (4 * KiB)
 
-int touched_open(struct touched *t, const struct guest_mem *gm)
+int access_scan_open(struct access_scan *t, const struct guest_mem *gm)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
 	assert(gm->frozen);
 	if (fd < 0)
 		return fail(-errno, "open /proc/self/pagemap, which tells what was touched");
-	*t = (struct touched){ .gm = gm, .pagemap = fd };
+	*t = (struct access_scan){ .gm = gm, .pagemap = fd };
 	return 0;
 }
 
-void touched_close(struct touched *t)
+void access_scan_close(struct access_scan *t)
 {
 	if (t->gm)
 		close(t->pagemap);
-	*t = (struct touched){ 0 };
+	*t = (struct access_scan){ 0 };
 }
 
-static int forget(struct touched *t, struct ram *ram, uint64_t offset, uint64_t bytes)
+static int forget(struct access_scan *t, struct ram *ram, uint64_t offset, uint64_t bytes)
 {
 	int r = ram_forget(ram, offset, bytes);
 
@@ -39,7 +39,7 @@ static int forget(struct touched *t, struct ram *ram, uint64_t offset, uint64_t 
 	return r ? fail(r, "empty the page tables of guest memory") : 0;
 }
 
-static int count(struct touched *t, struct ram *ram, uint64_t offset, uint64_t bytes)
+static int count(struct access_scan *t, struct ram *ram, uint64_t offset, uint64_t bytes)
 {
 	int nr = ram_nr_mapped(ram, t->pagemap, offset, bytes);
 
@@ -49,7 +49,7 @@ static int count(struct touched *t, struct ram *ram, uint64_t offset, uint64_t b
 	return 0;
 }
 
-static const struct gm_region *region_of(const struct touched *t, gpa_t at)
+static const struct gm_region *region_of(const struct access_scan *t, gpa_t at)
 {
 	const struct gm_region *g = t->gm->regions;
 
@@ -58,8 +58,8 @@ static const struct gm_region *region_of(const struct touched *t, gpa_t at)
 	return g;
 }
 
-static int sweep(struct touched *t, uint64_t budget_ns,
-		 int (*piece)(struct touched *, struct ram *, uint64_t, uint64_t))
+static int sweep(struct access_scan *t, uint64_t budget_ns,
+		 int (*piece)(struct access_scan *, struct ram *, uint64_t, uint64_t))
 {
 	uint64_t end_ns = clock_ns() + budget_ns;
 	int r;
@@ -85,5 +85,12 @@ static int sweep(struct touched *t, uint64_t budget_ns,
 	return r ? r : 1;
 }
 
-int touched_forget(struct touched *t, uint64_t budget_ns) { return sweep(t, budget_ns, forget); }
-int touched_count(struct touched *t, uint64_t budget_ns) { return sweep(t, budget_ns, count); }
+int access_scan_forget(struct access_scan *t, uint64_t budget_ns)
+{
+	return sweep(t, budget_ns, forget);
+}
+
+int access_scan_count(struct access_scan *t, uint64_t budget_ns)
+{
+	return sweep(t, budget_ns, count);
+}

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* written.c - which pages were written since a moment. */
-#include "vmm/memory/written.h"
+/* dirty_pages.c - which pages were written since a moment. */
+#include "vmm/memory/dirty_pages.h"
 
 #include <assert.h>
 
-int written_start(struct written *w, struct guest_mem *gm)
+int dirty_pages_start(struct dirty_pages *w, struct guest_mem *gm)
 {
 	assert(!gm->written);
-	*w = (struct written){ .gm = gm };
+	*w = (struct dirty_pages){ .gm = gm };
 	for (unsigned int i = 0; i < gm->nr_regions; i++) {
 		int r = page_set_init(&w->sets[i], gm->regions[i].bytes / PAGE_BYTES);
 
 		if (r) {
-			written_stop(w, gm);
+			dirty_pages_stop(w, gm);
 			return r;
 		}
 	}
@@ -20,7 +20,7 @@ int written_start(struct written *w, struct guest_mem *gm)
 	return 0;
 }
 
-void written_stop(struct written *w, struct guest_mem *gm)
+void dirty_pages_stop(struct dirty_pages *w, struct guest_mem *gm)
 {
 	for (unsigned int i = 0; i < GM_MAX_REGIONS; i++)
 		page_set_destroy(&w->sets[i]);
@@ -29,7 +29,7 @@ void written_stop(struct written *w, struct guest_mem *gm)
 }
 
 /* The set of the region that holds the range, and its pages in it; NULL: there is none. */
-static const struct page_set *set_of(const struct written *w, gpa_t at, uint64_t bytes,
+static const struct page_set *set_of(const struct dirty_pages *w, gpa_t at, uint64_t bytes,
 				     uint64_t *first, uint64_t *nr)
 {
 	for (unsigned int i = 0; w->gm && i < w->gm->nr_regions; i++) {
@@ -45,7 +45,7 @@ static const struct page_set *set_of(const struct written *w, gpa_t at, uint64_t
 	return NULL;
 }
 
-void written_note(struct written *w, gpa_t at, uint64_t bytes)
+void dirty_pages_note(struct dirty_pages *w, gpa_t at, uint64_t bytes)
 {
 	uint64_t first, nr;
 	const struct page_set *s = set_of(w, at, bytes, &first, &nr);
@@ -54,7 +54,7 @@ void written_note(struct written *w, gpa_t at, uint64_t bytes)
 	page_set_add(&w->sets[s - w->sets], first, nr);
 }
 
-void written_merge(struct written *w, gpa_t base, const uint64_t *bitmap, uint64_t nr_pages)
+void dirty_pages_merge(struct dirty_pages *w, gpa_t base, const uint64_t *bitmap, uint64_t nr_pages)
 {
 	uint64_t first, nr;
 	const struct page_set *s = set_of(w, base, nr_pages * PAGE_BYTES, &first, &nr);
@@ -63,7 +63,7 @@ void written_merge(struct written *w, gpa_t base, const uint64_t *bitmap, uint64
 	page_set_merge(&w->sets[s - w->sets], first, bitmap, nr_pages);
 }
 
-bool written_any(const struct written *w, gpa_t at, uint64_t bytes)
+bool dirty_pages_any(const struct dirty_pages *w, gpa_t at, uint64_t bytes)
 {
 	uint64_t first, nr;
 	const struct page_set *s = set_of(w, at, bytes, &first, &nr);

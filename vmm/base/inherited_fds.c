@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* given.c - descriptors that the starter of this process has left open for it. */
-#include "vmm/base/given.h"
+/* inherited_fds.c - descriptors that the starter of this process has left open for it. */
+#include "vmm/base/inherited_fds.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -14,9 +14,9 @@
 #define FIRST_FD 3 /* sd_listen_fds(3) */
 #define PREFIX "fd:"
 
-bool given_is_fd(const char *where) { return !strncmp(where, PREFIX, strlen(PREFIX)); }
+bool inherited_fds_is_fd(const char *where) { return !strncmp(where, PREFIX, strlen(PREFIX)); }
 
-int given_fd(const char *what, const char *where)
+int inherited_fds_fd(const char *what, const char *where)
 {
 	const char *digits = where + strlen(PREFIX);
 	char *rest;
@@ -63,13 +63,13 @@ static void name_of(const char *names, unsigned int i, char name[64])
 		snprintf(name, 64, "unknown");
 }
 
-int given_take(struct given *given)
+int inherited_fds_take(struct inherited_fds *given)
 {
 	bool ours = number("LISTEN_PID") == (unsigned long)getpid();
 	unsigned long nr = ours ? number("LISTEN_FDS") : 0;
 	const char *names = getenv("LISTEN_FDNAMES");
 
-	*given = (struct given){ 0 };
+	*given = (struct inherited_fds){ 0 };
 	if (nr > GIVEN_MAX)
 		return fail_usage("LISTEN_FDS: %lu descriptors; at most %d make sense", nr,
 				  GIVEN_MAX);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ends.h - the two ends of a stream of bytes between host and guest: a serial port, a port of the
- * virtio console. Each side has the functions of the other one.
+ * chardev_ends.h - the two ends of a stream of bytes between host and guest: a serial port, a port
+ * of the virtio console. Each side has the functions of the other one.
  * Thread: those of the host's end any, of the guest's end the loop; both under the device lock.
  */
-#ifndef EBB_DEVICES_ENDS_H
-#define EBB_DEVICES_ENDS_H
+#ifndef EBB_DEVICES_CHARDEV_ENDS_H
+#define EBB_DEVICES_CHARDEV_ENDS_H
 
 #include "vmm/base/types.h"
 

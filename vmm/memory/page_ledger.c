@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* returned.c - what the guest gave back page by page. */
-#include "vmm/memory/returned.h"
+/* page_ledger.c - what the guest gave back page by page. */
+#include "vmm/memory/page_ledger.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,16 +10,16 @@
 
 #define UNIT_PAGES RAM_HUGE_PAGES
 
-int returned_init(struct returned *r, const struct guest_mem *gm,
+int page_ledger_init(struct page_ledger *r, const struct guest_mem *gm,
 		  struct huge *(*huge_of)(void *ctx, const struct gm_region *mem), void *ctx)
 {
 	int e = 0;
 
 	assert(gm->frozen);
-	*r = (struct returned){ .gm = gm, .nr_regions = gm->nr_regions };
+	*r = (struct page_ledger){ .gm = gm, .nr_regions = gm->nr_regions };
 	for (unsigned int i = 0; i < gm->nr_regions && !e; i++) {
 		const struct gm_region *mem = &gm->regions[i];
-		struct returned_region *region = &r->regions[i];
+		struct ledger_region *region = &r->regions[i];
 
 		assert(is_aligned(mem->base.v | mem->ram_offset | mem->bytes, RAM_HUGE_BYTES));
 		region->mem = mem;
@@ -31,18 +31,18 @@ int returned_init(struct returned *r, const struct guest_mem *gm,
 	return e ? fail(e, "map of memory that was given back") : 0;
 }
 
-void returned_destroy(struct returned *r)
+void page_ledger_destroy(struct page_ledger *r)
 {
 	for (unsigned int i = 0; i < r->nr_regions; i++) {
 		page_set_destroy(&r->regions[i].waiting);
 		for (unsigned int how = 0; how < NR_RETURNED; how++)
 			page_set_destroy(&r->regions[i].sets[how]);
 	}
-	*r = (struct returned){ 0 };
+	*r = (struct page_ledger){ 0 };
 }
 
 /* The region of a range that exists for the guest, and where in it; NULL: it does not. */
-static struct returned_region *region_at(struct returned *r, gpa_t at, uint64_t bytes,
+static struct ledger_region *region_at(struct page_ledger *r, gpa_t at, uint64_t bytes,
 					 uint64_t *page)
 {
 	if (!gm_valid(r->gm, at, bytes))
@@ -58,7 +58,7 @@ static struct returned_region *region_at(struct returned *r, gpa_t at, uint64_t 
 	return NULL;
 }
 
-static bool any_in(const struct returned_region *g, uint64_t first, uint64_t nr)
+static bool any_in(const struct ledger_region *g, uint64_t first, uint64_t nr)
 {
 	for (unsigned int how = 0; how < NR_RETURNED; how++)
 		if (page_set_count(&g->sets[how], first, nr))
@@ -67,7 +67,7 @@ static bool any_in(const struct returned_region *g, uint64_t first, uint64_t nr)
 }
 
 /* After pages of [FIRST, FIRST + NR) came or went: which units may be huge. */
-static void settle(struct returned_region *g, uint64_t first, uint64_t nr)
+static void settle(struct ledger_region *g, uint64_t first, uint64_t nr)
 {
 	uint64_t end = align_up(first + nr, UNIT_PAGES);
 
@@ -76,7 +76,7 @@ static void settle(struct returned_region *g, uint64_t first, uint64_t nr)
 			    any_in(g, at, UNIT_PAGES));
 }
 
-static int discard(struct returned *r, struct returned_region *g, uint64_t first, uint64_t nr)
+static int discard(struct page_ledger *r, struct ledger_region *g, uint64_t first, uint64_t nr)
 {
 	uint64_t offset = g->mem->ram_offset + first * PAGE_BYTES;
 	int e;
@@ -90,7 +90,7 @@ static int discard(struct returned *r, struct returned_region *g, uint64_t first
 }
 
 /* Pages that the guest uses otherwise now. */
-static void take_out(struct returned *r, struct returned_region *g, enum returned_how how,
+static void take_out(struct page_ledger *r, struct ledger_region *g, enum returned_how how,
 		     uint64_t first, uint64_t nr)
 {
 	r->counters.back_bytes[how] += page_set_remove(&g->sets[how], first, nr) * PAGE_BYTES;
@@ -98,7 +98,7 @@ static void take_out(struct returned *r, struct returned_region *g, enum returne
 		page_set_remove(&g->waiting, first, nr);
 }
 
-static void put_in(struct returned *r, struct returned_region *g, enum returned_how how,
+static void put_in(struct page_ledger *r, struct ledger_region *g, enum returned_how how,
 		   uint64_t first, uint64_t nr)
 {
 	for (enum returned_how other = 0; other < NR_RETURNED; other++)
@@ -107,10 +107,10 @@ static void put_in(struct returned *r, struct returned_region *g, enum returned_
 	r->counters.bytes[how] += page_set_add(&g->sets[how], first, nr) * PAGE_BYTES;
 }
 
-int returned_inflate(struct returned *r, gpa_t at)
+int page_ledger_inflate(struct page_ledger *r, gpa_t at)
 {
 	uint64_t page, unit;
-	struct returned_region *g = region_at(r, at, PAGE_BYTES, &page);
+	struct ledger_region *g = region_at(r, at, PAGE_BYTES, &page);
 
 	if (!g)
 		return -EFAULT;
@@ -128,10 +128,10 @@ int returned_inflate(struct returned *r, gpa_t at)
 	return 0;
 }
 
-int returned_deflate(struct returned *r, gpa_t at)
+int page_ledger_deflate(struct page_ledger *r, gpa_t at)
 {
 	uint64_t page;
-	struct returned_region *g = region_at(r, at, PAGE_BYTES, &page);
+	struct ledger_region *g = region_at(r, at, PAGE_BYTES, &page);
 
 	if (!g)
 		return -EFAULT;
@@ -143,10 +143,10 @@ int returned_deflate(struct returned *r, gpa_t at)
 	return 0;
 }
 
-void returned_deflate_all(struct returned *r)
+void page_ledger_deflate_all(struct page_ledger *r)
 {
 	for (unsigned int i = 0; i < r->nr_regions; i++) {
-		struct returned_region *g = &r->regions[i];
+		struct ledger_region *g = &r->regions[i];
 		uint64_t first = 0, nr;
 
 		while ((nr = page_set_next_run(&g->sets[RETURNED_BALLOONED], first, &first))) {
@@ -157,10 +157,10 @@ void returned_deflate_all(struct returned *r)
 	}
 }
 
-bool returned_flush(struct returned *r, unsigned int max)
+bool page_ledger_flush(struct page_ledger *r, unsigned int max)
 {
 	for (unsigned int i = 0; i < r->nr_regions; i++) {
-		struct returned_region *g = &r->regions[i];
+		struct ledger_region *g = &r->regions[i];
 		uint64_t first = 0, nr;
 
 		while ((nr = page_set_next_run(&g->waiting, first, &first))) {
@@ -171,10 +171,10 @@ bool returned_flush(struct returned *r, unsigned int max)
 			first += nr;
 		}
 	}
-	return returned_waiting_bytes(r);
+	return page_ledger_waiting_bytes(r);
 }
 
-uint64_t returned_waiting_bytes(const struct returned *r)
+uint64_t page_ledger_waiting_bytes(const struct page_ledger *r)
 {
 	uint64_t nr = 0;
 
@@ -183,11 +183,11 @@ uint64_t returned_waiting_bytes(const struct returned *r)
 	return nr * PAGE_BYTES;
 }
 
-int returned_give(struct returned *r, enum returned_how how, gpa_t at, uint64_t bytes)
+int page_ledger_give(struct page_ledger *r, enum returned_how how, gpa_t at, uint64_t bytes)
 {
 	uint64_t start = align_up(at.v, PAGE_BYTES), end = align_down(at.v + bytes, PAGE_BYTES);
 	uint64_t page, nr;
-	struct returned_region *g = region_at(r, at, bytes, &page);
+	struct ledger_region *g = region_at(r, at, bytes, &page);
 	int e;
 
 	if (!g)
@@ -205,7 +205,7 @@ int returned_give(struct returned *r, enum returned_how how, gpa_t at, uint64_t 
 }
 
 /* No guest uses it again, so counters stay. */
-static void drop(struct returned_region *g, uint64_t first, uint64_t nr)
+static void drop(struct ledger_region *g, uint64_t first, uint64_t nr)
 {
 	for (unsigned int how = 0; how < NR_RETURNED; how++)
 		page_set_remove(&g->sets[how], first, nr);
@@ -213,17 +213,17 @@ static void drop(struct returned_region *g, uint64_t first, uint64_t nr)
 	huge_forbid(g->huge, g->mem->ram_offset + first * PAGE_BYTES, nr * PAGE_BYTES, false);
 }
 
-void returned_forget(struct returned *r, gpa_t at, uint64_t bytes)
+void page_ledger_forget(struct page_ledger *r, gpa_t at, uint64_t bytes)
 {
 	for (unsigned int i = 0; i < r->nr_regions; i++) {
-		struct returned_region *g = &r->regions[i];
+		struct ledger_region *g = &r->regions[i];
 
 		if (range_inside(at.v, bytes, g->mem->base.v, g->mem->bytes))
 			drop(g, (at.v - g->mem->base.v) / PAGE_BYTES, bytes / PAGE_BYTES);
 	}
 }
 
-void returned_reset(struct returned *r)
+void page_ledger_reset(struct page_ledger *r)
 {
 	for (unsigned int i = 0; i < r->nr_regions; i++)
 		drop(&r->regions[i], 0, r->regions[i].mem->bytes / PAGE_BYTES);
@@ -232,7 +232,7 @@ void returned_reset(struct returned *r)
 /* --- what came back ---------------------------------------------------------------------------- */
 
 /* The next run of pages at or after FROM that were given back in one way; its length, 0: none. */
-static uint64_t next_run(const struct returned_region *g, uint64_t from, enum returned_how *how,
+static uint64_t next_run(const struct ledger_region *g, uint64_t from, enum returned_how *how,
 			 uint64_t *first)
 {
 	uint64_t length = 0;
@@ -250,7 +250,7 @@ static uint64_t next_run(const struct returned_region *g, uint64_t from, enum re
 }
 
 /* Pages of one run that the host holds. A ballooned one is not the guest's for all that. */
-static void book_touched(struct returned *r, struct returned_region *g, enum returned_how how,
+static void book_touched(struct page_ledger *r, struct ledger_region *g, enum returned_how how,
 			 uint64_t first, uint64_t nr)
 {
 	if (how == RETURNED_BALLOONED) {
@@ -262,7 +262,7 @@ static void book_touched(struct returned *r, struct returned_region *g, enum ret
 }
 
 /* One step on from r->look_page; false: nothing is left in the region. */
-static bool look_on(struct returned *r, struct returned_region *g)
+static bool look_on(struct page_ledger *r, struct ledger_region *g)
 {
 	const struct gm_region *mem = g->mem;
 	enum returned_how how = RETURNED_BALLOONED;
@@ -282,7 +282,7 @@ static bool look_on(struct returned *r, struct returned_region *g)
 	return true;
 }
 
-bool returned_look(struct returned *r, uint64_t budget_ns)
+bool page_ledger_look(struct page_ledger *r, uint64_t budget_ns)
 {
 	uint64_t end_ns = clock_ns() + budget_ns;
 
@@ -301,7 +301,7 @@ bool returned_look(struct returned *r, uint64_t budget_ns)
 	return true;
 }
 
-uint64_t returned_bytes(const struct returned *r, enum returned_how how)
+uint64_t page_ledger_bytes(const struct page_ledger *r, enum returned_how how)
 {
 	uint64_t nr = 0;
 
