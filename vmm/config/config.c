@@ -328,7 +328,7 @@ const struct option_row config_options[] = {
 	{ "guard", 0, "on|off",
 	  "keep the guest out of elastic memory that it gave back (default on)",
 	  OPTION_SECOND_WORD(struct config, guard_off) },
-	{ "violation", 0, "contain|pause|kill",
+	{ "violation", 0, CONFIG_VIOLATIONS,
 	  "when the guest uses such memory all the same (default contain; kill: exit\n"
 	  "code 37)", OPTION_WORD(struct config, violation) },
 	{ "huge", 0, "always|auto|never",

@@ -52,6 +52,7 @@ struct config_autosize {
 
 /* What follows when a guest uses memory that it gave back. */
 enum config_violation { VIOLATION_CONTAIN, VIOLATION_PAUSE, VIOLATION_KILL };
+#define CONFIG_VIOLATIONS "contain|pause|kill" /* their words, in that order */
 /* 0 or -EINVAL for an unknown name (not logged). */
 int must_check config_violation_parse(const char *name, enum config_violation *violation);
 const char *config_violation_name(enum config_violation violation);

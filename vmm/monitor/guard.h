@@ -15,7 +15,7 @@ struct monitor;
 	"resident-unplugged?:u violations?:u reads?:u writes?:u refused-reads?:u "                  \
 	"refused-writes?:u lawful-reads?:u"
 #define GUARD_MEMBERS                                                                              \
-	"on:b page-tables:u violation?:contain|pause|kill chunks?:u violated-page-tables?:u "       \
+	"on:b page-tables:u violation?:" CONFIG_VIOLATIONS " chunks?:u violated-page-tables?:u "       \
 	"borders?:u answers?:u busy-us?:u reclaims?:u ledger-errors?:u trouble?:s"
 #define GUARD_TYPE                                                                                 \
 	"{" GUARD_MEMBERS " regions:[{device:s memaddr:u block-size:u " GUARD_COUNTS_MEMBERS " "    \

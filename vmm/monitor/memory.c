@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/config/config_autosize.h"
 #include "vmm/json/members.h"
 #include "vmm/json/schema.h"
 #include "vmm/machine/autosizer.h"
@@ -101,51 +102,56 @@ static struct json_object *job_list(struct monitor *mon, const char *device)
 	return list;
 }
 
-/* The share of each device when the guest as a whole shall have BYTES: the first ones fill up. */
+/*
+ * What each device has when the guest as a whole has BYTES: the first ones fill up, to the byte that
+ * was asked for, so that a size that is no whole number of blocks is refused and not rounded.
+ */
+static int whole_shares(const struct monitor *mon, uint64_t bytes, uint64_t *shares,
+			struct qmp_error *err)
+{
+	const struct vm_memory *mem = mon->vm->memory;
+
+	for (unsigned int i = 0; i < mem->nr_elastic; i++) {
+		const struct config_elastic *e = &mon->vm->cfg->elastic[i];
+
+		shares[i] = min_u64(bytes, e->bytes);
+		if (!is_aligned(shares[i], e->block_bytes))
+			return monitor_explain_target(&mem->elastic[i], shares[i], -EINVAL, err);
+		bytes -= shares[i];
+	}
+	return 0;
+}
+
+/* BYTES of boot and elastic memory together: 0, or -EINVAL and ERR with the limit. */
 static int check_total(const struct monitor *mon, uint64_t bytes, struct qmp_error *err)
 {
-	uint64_t max = mon->vm->cfg->boot_bytes;
+	uint64_t least = mon->vm->cfg->boot_bytes, most = config_total_bytes(mon->vm->cfg);
 
 	if (!mon->vm->memory->nr_elastic)
 		return qmp_fail(err, QMP_DEVICE_NOT_FOUND,
 				"no elastic memory; start the VM with --elastic SIZE");
-	for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++)
-		max += mon->vm->cfg->elastic[i].bytes;
-	if (bytes < mon->vm->cfg->boot_bytes)
+	if (bytes < least)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"size %#llx is below the boot memory (%#llx), which stays",
-				(unsigned long long)bytes,
-				(unsigned long long)mon->vm->cfg->boot_bytes);
-	if (bytes > max)
+				(unsigned long long)bytes, (unsigned long long)least);
+	if (bytes > most)
 		return qmp_fail(err, QMP_GENERIC_ERROR,
 				"size %#llx is above the maximum, boot and elastic memory (%#llx)",
-				(unsigned long long)bytes, (unsigned long long)max);
-	bytes -= mon->vm->cfg->boot_bytes;
-	for (unsigned int i = 0; i < mon->vm->memory->nr_elastic; i++) {
-		uint64_t share = min_u64(bytes, mon->vm->cfg->elastic[i].bytes);
-
-		if (!is_aligned(share, mon->vm->cfg->elastic[i].block_bytes))
-			return monitor_explain_target(&mon->vm->memory->elastic[i], share, -EINVAL,
-						      err);
-		bytes -= share;
-	}
+				(unsigned long long)bytes, (unsigned long long)most);
 	return 0;
 }
 
 static int resize_all(struct monitor *mon, uint64_t bytes, uint64_t deadline_ns,
 		      struct qmp_error *err)
 {
+	struct vm_memory *mem = mon->vm->memory;
+	uint64_t shares[CONFIG_MAX_ELASTIC];
 	int r = check_total(mon, bytes, err);
 
-	if (r)
-		return r;
-	bytes -= mon->vm->cfg->boot_bytes;
-	for (unsigned int i = 0; i < mon->vm->memory->nr_elastic && !r; i++) {
-		uint64_t share = min_u64(bytes, mon->vm->cfg->elastic[i].bytes);
-
-		r = vmem_resize(mon->vm->memory->elastic[i].vmem, share, deadline_ns);
-		bytes -= share;
-	}
+	if (!r)
+		r = whole_shares(mon, bytes - mon->vm->cfg->boot_bytes, shares, err);
+	for (unsigned int i = 0; i < mem->nr_elastic && !r; i++)
+		r = vmem_resize(mem->elastic[i].vmem, shares[i], deadline_ns);
 	return r;
 }
 

@@ -145,7 +145,7 @@ static const struct qmp_event_type event_rows[] = {
 	  "state:" AGENT_STATES " version?:u agent?:s kernel?:s can?:[s]" },
 	{ "__org.ebb_AUTOSIZE", AUTOSIZE_MEMBERS },
 	{ "__org.ebb_GUEST_LOW", GUEST_LOW_MEMBERS },
-	{ "__org.ebb_VIOLATION", "device:s action:contain|pause|kill " VIOLATION_COUNTS_MEMBERS
+	{ "__org.ebb_VIOLATION", "device:s action:" CONFIG_VIOLATIONS " " VIOLATION_COUNTS_MEMBERS
 	  " last-address:u last-thread?:u" },
 	{ "__org.ebb_GUARD_STOP", "reason:s" },
 };
